@@ -61,7 +61,9 @@ struct LeaseAnswer {
 // All that goes to one member in one turn of the loop; one frame on the wire (proto/internal/peer.proto).
 struct PeerBatch {
   std::vector<raft::Message> raft;
-  std::vector<raft::Payload> forward;  // serialized cairn.internal.Command each
+  // Commands for the leader of `forward_term`, and of no other term: a serialized cairn.internal.CommandBatch each.
+  std::vector<raft::Payload> forward;
+  raft::Term forward_term;
   std::vector<ForwardRefused> refused;
   std::vector<LeaseCall> lease_calls;
   std::vector<LeaseAnswer> lease_answers;
