@@ -61,18 +61,18 @@ struct SnapshotMeta {
 };
 
 enum class MessageType : uint8_t {
-  kAppend = 1,          // AppendEntries; without entries: probe or heartbeat with a log position
+  kAppend = 1,  // AppendEntries; without entries: probe or heartbeat with a log position
   kAppendReply = 2,
-  kHeartbeat = 3,       // carries commit and the newest read context
+  kHeartbeat = 3,  // carries commit and the newest read context
   kHeartbeatReply = 4,
-  kPreVote = 5,         // thesis §9.6
+  kPreVote = 5,  // thesis §9.6
   kPreVoteReply = 6,
   kVote = 7,
   kVoteReply = 8,
-  kTimeoutNow = 9,      // leadership transfer, thesis §3.10
-  kReadIndex = 10,      // a follower asks the leader for a read index
+  kTimeoutNow = 9,  // leadership transfer, thesis §3.10
+  kReadIndex = 10,  // a follower asks the leader for a read index
   kReadIndexReply = 11,
-  kSnapshot = 12,       // hand-over of a snapshot
+  kSnapshot = 12,  // hand-over of a snapshot
 };
 
 // One message between members. Unused fields are zero.
@@ -80,9 +80,9 @@ struct Message {
   MessageType type = MessageType::kAppend;
   NodeId from;
   NodeId to;
-  Term term;             // the sender's term (for kPreVote: the term it would campaign in)
-  Term log_term;         // kAppend: term of the entry before `entries`; votes: term of the last entry
-  LogIndex index;        // kAppend: index before `entries`; replies: last matching index; votes: last index
+  Term term;       // the sender's term (for kPreVote: the term it would campaign in)
+  Term log_term;   // kAppend: term of the entry before `entries`; votes: term of the last entry
+  LogIndex index;  // kAppend: index before `entries`; replies: last matching index; votes: last index
   LogIndex commit;
   bool reject = false;
   LogIndex reject_hint;  // kAppendReply with reject: where the sender should try next
