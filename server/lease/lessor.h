@@ -139,7 +139,7 @@ class Lessor {
   Point Present() const;
   void Add(storage::LeaseId id, int64_t granted_ttl_s, int64_t remaining_ttl_s);
   void Remove(storage::LeaseId id);
-  // How long after `from` the remainder of the lease should stand in the log, if nothing renews it.
+  // `unit` kept within the two limits of the options.
   absl::Duration CheckpointStep(absl::Duration unit) const;
 
   Loop& loop_;
