@@ -17,11 +17,9 @@
 #include "absl/status/status.h"
 #include "raft/log_reader.h"
 #include "raft/types.h"
+#include "storage/post.h"
 
 namespace cairn::storage {
-
-// Runs a function on the core loop's thread, soon. Callable from any thread.
-using PostFn = std::function<void(absl::AnyInvocable<void()>)>;
 
 struct LogWrite {
   std::optional<raft::HardState> hard_state;
