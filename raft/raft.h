@@ -24,10 +24,16 @@
 #include <cstdint>
 #include <vector>
 
+#include "raft/forwarded_reads.h"
 #include "raft/log_reader.h"
 #include "raft/options.h"
+#include "raft/progress.h"
+#include "raft/quorum.h"
+#include "raft/raft_log.h"
+#include "raft/read_index_queue.h"
 #include "raft/ready.h"
 #include "raft/types.h"
+#include "raft/votes.h"
 
 namespace cairn::raft {
 
@@ -82,7 +88,8 @@ class Raft {
   // Starts a pre-vote now instead of at the election timeout. Nothing happens on a leader or a learner.
   void Campaign();
 
-  // Messages to the peer were lost: its window is emptied, and the leader looks for its position anew.
+  // Messages to the peer were lost: its window is emptied, and the leader looks for its position anew as soon
+  // as it answers a heartbeat.
   void PeerUnreachable(NodeId peer);
 
   // A leader that cannot do its work (its disk stalls) becomes a follower of the same term.
@@ -96,18 +103,126 @@ class Raft {
   // Entries of the log that a read found UNAVAILABLE are in memory now: sending and applying go on.
   void EntriesLoaded();
 
-  Role role() const;
-  Term term() const;
-  NodeId leader() const;  // 0: none known
-  LogIndex commit() const;
-  LogIndex applied() const;
-  LogIndex last_index() const;
-  const Configuration& configuration() const;
+  Role role() const { return role_; }
+  Term term() const { return term_; }
+  NodeId leader() const { return leader_; }  // 0: none known
+  LogIndex commit() const { return log_.commit(); }
+  LogIndex applied() const { return log_.applied(); }
+  LogIndex last_index() const { return log_.last_index(); }
+  const Configuration& configuration() const { return configuration_; }
   // Leader: a quorum was heard within the last election timeout. False on all others.
   bool quorum_active() const;
-  bool transferring() const;
-  std::vector<PeerStatus> peers() const;  // empty unless leader
-  uint64_t refused_count() const;         // messages that no correct peer sends
+  bool transferring() const { return transfer_target_ != NodeId(0); }
+  std::vector<PeerStatus> peers() const;                     // empty unless leader
+  uint64_t refused_count() const { return refused_count_; }  // messages that no correct peer sends
+
+ private:
+  struct Peer {
+    NodeId id;
+    bool learner;
+    Progress progress;
+  };
+
+  // raft.cc: roles, terms, dispatch.
+  void BecomeFollower(Term term, NodeId leader);
+  void SetLeader(NodeId leader);
+  void ResetForRole();
+  bool IsPlausible(const Message& message) const;
+  bool AcceptTerm(const Message& message);
+  void Dispatch(Message message);
+  void Send(Message message);
+  void SendAfterPersist(Message message);
+  Message MessageTo(NodeId to, MessageType type) const;
+  Peer* FindPeer(NodeId id);
+  bool HasDurableTermChange() const;
+  bool Heard(const Peer& peer) const;
+
+  // election.cc
+  void StartPreVote();
+  void StartElection(bool force);
+  void TallyVotes();
+  void BecomeLeader();
+  bool IsSticky() const;
+  void HandleVoteRequest(const Message& message);
+  void HandleVoteReply(const Message& message);
+  void HandleTimeoutNow(const Message& message);
+  void TryFinishTransfer();
+  int DrawElectionTimeout();
+
+  // replication.cc
+  void HandleAppend(Message message);
+  void HandleAppendReply(const Message& message);
+  void HandleHeartbeat(const Message& message);
+  void HandleHeartbeatReply(const Message& message);
+  bool FollowLeaderOf(const Message& message);
+  void AppendOwn(std::vector<Payload> batch);
+  void AdvanceCommit();
+  void BroadcastHeartbeat();
+  bool AnyWantsSend() const;
+  void SendAppends();
+  void SendAppendsTo(Peer& peer);
+  void AcknowledgeIfNew();
+  void EmitAcknowledgement();
+
+  // reads.cc
+  void HandleReadIndex(const Message& message);
+  void HandleReadIndexReply(const Message& message);
+  bool MayStartReadRound() const;
+  void StartReadRound();
+  void AnswerConfirmedReads();
+  void Refuse(const ReadIndexQueue::Request& request);
+  void DropReads();
+
+  // Constant after construction.
+  const Options options_;
+  const Configuration configuration_;
+  const Quorum quorum_;
+
+  // What the hard state holds; commit is the log's.
+  RaftLog log_;
+  Term term_;
+  NodeId vote_;
+  HardState handed_over_;      // as of the last Ready that carried one
+  bool term_durable_ = true;   // a hard state of term_ is known to be on disk
+  bool need_persist_ = false;  // a message of this Ready waits for a hard state not known to be durable
+
+  Role role_ = Role::kFollower;
+  NodeId leader_;
+  bool leader_unreachable_ = false;
+  uint64_t now_ = 0;  // ticks since the start
+  uint64_t random_;
+  int election_elapsed_ = 0;  // ticks since the leader was heard, or the campaign or role began
+  int election_timeout_ = 0;
+
+  // Campaigning.
+  Votes votes_;
+
+  // Following, within this term.
+  LogIndex matched_;       // the log equals the leader's up to here
+  LogIndex acknowledged_;  // told the leader that it is durable up to here
+  bool ack_due_ = false;
+
+  // Leading.
+  std::vector<Peer> peers_;
+  LogIndex first_of_term_;  // the no-op
+  size_t uncommitted_bytes_ = 0;
+  int heartbeat_elapsed_ = 0;
+  NodeId transfer_target_;
+  int transfer_elapsed_ = 0;
+  bool appends_due_ = false;
+  ReadIndexQueue read_queue_;
+
+  ForwardedReads forwarded_;
+
+  // For the next Ready.
+  std::vector<Message> messages_;
+  std::vector<Message> messages_after_persist_;
+  std::vector<ReadState> reads_;
+  Role shown_role_ = Role::kFollower;
+  NodeId shown_leader_;
+  Term shown_term_;
+
+  uint64_t refused_count_ = 0;
 };
 
 }  // namespace cairn::raft

@@ -76,6 +76,7 @@ enum class MessageType : uint8_t {
 };
 
 // One message between members. Unused fields are zero.
+// What a refused kAppend answers: `index` is the refused position (the one before the entries).
 struct Message {
   MessageType type = MessageType::kAppend;
   NodeId from;
