@@ -48,13 +48,16 @@ class Progress {
   bool Refused(LogIndex refused, LogIndex retry);
 
   // It answered a heartbeat, so a new message will probably arrive: a lost probe, a window of lost messages
-  // or a lost acknowledgement no longer hold replication up. `last`: the leader's last index.
-  void HeartbeatAnswered(LogIndex last);
+  // or a lost acknowledgement no longer hold replication up. `last`: the leader's last index. Once a tick at
+  // most: reads cause heartbeats too, and must not push a full window further.
+  void HeartbeatAnswered(LogIndex last, uint64_t now);
 
-  // Messages were lost: forget what was sent beyond match.
-  void BecomeProbe();
+  // Messages were lost: looks for the position anew, once a heartbeat is answered.
+  void Lost();
 
  private:
+  void BecomeProbe();
+
   LogIndex match_;
   LogIndex next_;
   LogIndex told_commit_;  // the highest commit index sent
