@@ -1,4 +1,4 @@
-// The door of etcd's v3 API: KV, Lease, Cluster and Maintenance (Watch stands in watch_service.h). A service
+// The door of etcd's v3 API: KV, Watch, Lease, Cluster and Maintenance. A service
 // decodes, checks what does not depend on the state, picks ids, asks the kernel and encodes the answer; it
 // holds no state of its own but the calls under way.
 //
@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,8 @@
 #include "server/rpc/server.h"
 
 namespace cairn::server {
+
+class WatchService;
 
 // A call that took long from its arrival to its answer.
 struct SlowRequest {
@@ -49,7 +52,9 @@ struct EtcdDoorOptions {
   std::function<void(const SlowRequest&)> on_slow_request;
 };
 
-void RegisterEtcdServices(rpc::Server& server, Kernel& kernel, const EtcdDoorOptions& options);
+// The answer (watch_service.h) can end the watch streams when the server is about to stop.
+std::shared_ptr<WatchService> RegisterEtcdServices(rpc::Server& server, Kernel& kernel,
+                                                   const EtcdDoorOptions& options);
 
 }  // namespace cairn::server
 
