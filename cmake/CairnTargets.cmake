@@ -23,6 +23,20 @@ function(cairn_program name)
   target_link_libraries(${name} PRIVATE cairn_flags ${ARG_LINK})
 endfunction()
 
+# What the sanitizer builds build: tests labelled `sanitized` (AddressSanitizer, UndefinedBehaviorSanitizer) and
+# `threads` (ThreadSanitizer).
+add_custom_target(sanitized_tests)
+add_custom_target(threads_tests)
+
+# cairn_label_target(TARGET label...): makes a test's program part of the sanitizer builds its labels ask for.
+function(cairn_label_target target)
+  foreach(label sanitized threads)
+    if(label IN_LIST ARGN)
+      add_dependencies(${label}_tests ${target})
+    endif()
+  endforeach()
+endfunction()
+
 # cairn_test(NAME SOURCES file... [LINK target...] [LABELS label...] [TIMEOUT seconds])
 # One GoogleTest program, one ctest entry.
 function(cairn_test name)
@@ -35,4 +49,5 @@ function(cairn_test name)
   target_link_libraries(${name} PRIVATE cairn_flags ${ARG_LINK} GTest::gmock GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  cairn_label_target(${name} ${ARG_LABELS})
 endfunction()

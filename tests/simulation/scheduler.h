@@ -1,0 +1,81 @@
+// Simulated time: a queue of events, run one by one in order of time, then of scheduling. One thread, no
+// system call.
+//
+// Invariants: equal seeds give equal runs; digest() covers every event that ran.
+#ifndef CAIRN_TESTS_SIMULATION_SCHEDULER_H_
+#define CAIRN_TESTS_SIMULATION_SCHEDULER_H_
+
+#include <cstdint>
+#include <queue>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/time/time.h"
+
+namespace cairn::sim {
+
+// A seeded source of chance. Own arithmetic, so that every standard library draws the same.
+class Dice {
+ public:
+  explicit Dice(uint64_t seed) : engine_(seed) {}
+  uint64_t Next() { return engine_(); }
+  uint64_t Below(uint64_t end) { return end == 0 ? 0 : engine_() % end; }  // [0, end)
+  bool Chance(double probability) { return static_cast<double>(engine_() >> 11) * 0x1.0p-53 < probability; }
+  absl::Duration Between(absl::Duration low, absl::Duration high) {
+    const auto span = static_cast<uint64_t>(absl::ToInt64Nanoseconds(high - low));
+    return low + absl::Nanoseconds(static_cast<int64_t>(Below(span + 1)));
+  }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+class Scheduler {
+ public:
+  absl::Duration now() const { return now_; }
+  uint64_t steps() const { return steps_; }
+  uint64_t digest() const { return digest_; }
+
+  void After(absl::Duration delay, absl::AnyInvocable<void()> fn) {
+    queue_.push(Event{now_ + std::max(delay, absl::ZeroDuration()), next_sequence_++, std::move(fn)});
+  }
+
+  // Runs the next event. False: there is none.
+  bool RunNext() {
+    if (queue_.empty()) return false;
+    Event event = std::move(
+        const_cast<Event&>(queue_.top()));  // top() is const only to protect the order; it is popped at once
+    queue_.pop();
+    now_ = event.at;
+    ++steps_;
+    Fold(static_cast<uint64_t>(absl::ToInt64Nanoseconds(now_)) ^ (event.sequence << 1));
+    event.fn();
+    return true;
+  }
+
+  // Mixes something that happened into the digest.
+  void Fold(uint64_t value) { digest_ = (digest_ ^ value) * 0x9E3779B97F4A7C15ull + (digest_ >> 29); }
+
+ private:
+  struct Event {
+    absl::Duration at;
+    uint64_t sequence;
+    absl::AnyInvocable<void()> fn;
+    bool operator<(const Event& other) const {  // the greatest is on top
+      return std::pair(other.at, other.sequence) < std::pair(at, sequence);
+    }
+  };
+
+  absl::Duration now_;
+  uint64_t next_sequence_ = 0;
+  uint64_t steps_ = 0;
+  uint64_t digest_ = 0;
+  std::priority_queue<Event> queue_;
+};
+
+}  // namespace cairn::sim
+
+#endif  // CAIRN_TESTS_SIMULATION_SCHEDULER_H_
