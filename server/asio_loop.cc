@@ -13,7 +13,7 @@ AsioLoop::AsioLoop(int offload_threads)
       timer_(io_),
       workers_(std::make_unique<WorkerPool>(offload_threads)) {}
 
-AsioLoop::~AsioLoop() { workers_.reset(); }
+AsioLoop::~AsioLoop() { Quiesce(); }
 
 absl::Duration AsioLoop::Now() const {
   return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
@@ -29,6 +29,7 @@ void AsioLoop::Post(absl::AnyInvocable<void()> fn) {
   bool first;
   {
     std::lock_guard lock(mutex_);
+    if (quiet_) return;
     first = posted_.empty();
     posted_.push_back(std::move(fn));
   }
@@ -36,6 +37,7 @@ void AsioLoop::Post(absl::AnyInvocable<void()> fn) {
 }
 
 void AsioLoop::Offload(absl::AnyInvocable<void()> work, absl::AnyInvocable<void()> done) {
+  if (workers_ == nullptr) return;
   workers_->Submit([this, work = std::move(work), done = std::move(done)]() mutable {
     work();
     Post(std::move(done));
@@ -45,6 +47,17 @@ void AsioLoop::Offload(absl::AnyInvocable<void()> work, absl::AnyInvocable<void(
 void AsioLoop::Run() { io_.run(); }
 
 void AsioLoop::Stop() { io_.stop(); }
+
+void AsioLoop::Quiesce() {
+  workers_.reset();
+  std::vector<absl::AnyInvocable<void()>> dropped;
+  {
+    std::lock_guard lock(mutex_);
+    quiet_ = true;
+    dropped.swap(posted_);
+  }
+  // Destroyed here, outside the lock: what they hold may post once more.
+}
 
 void AsioLoop::RunPosted() {
   {

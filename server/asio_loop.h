@@ -25,8 +25,7 @@ class AsioLoop final : public Loop {
  public:
   // `offload_threads` run what Offload is given.
   explicit AsioLoop(int offload_threads = 2);
-  // Waits for the piece of work that each offload thread is at; what is queued is dropped unrun.
-  ~AsioLoop() override;
+  ~AsioLoop() override;  // Quiesces
 
   absl::Duration Now() const override;
   [[nodiscard]] std::unique_ptr<Timer> After(absl::Duration delay, absl::AnyInvocable<void()> fn) override;
@@ -36,6 +35,10 @@ class AsioLoop final : public Loop {
   // Runs until Stop().
   void Run();
   void Stop();
+
+  // For the end, after Run: waits for the offload threads and drops, unrun, all that was posted or offloaded,
+  // so that nothing of the loop's uses its inhabitants any more. Later calls of Post and Offload do nothing.
+  void Quiesce();
 
   // For sockets of this loop's inhabitants.
   boost::asio::io_context& io() { return io_; }
@@ -56,6 +59,7 @@ class AsioLoop final : public Loop {
 
   std::mutex mutex_;
   std::vector<absl::AnyInvocable<void()>> posted_ ABSL_GUARDED_BY(mutex_);
+  bool quiet_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<absl::AnyInvocable<void()>> running_;  // only within RunPosted; kept for its capacity
 
   std::unique_ptr<WorkerPool> workers_;  // last: its threads post here

@@ -10,8 +10,6 @@ namespace {
 
 using boost::asio::ip::tcp;
 
-constexpr int kLogLinesPerWindow = 10;
-constexpr absl::Duration kLogWindow = absl::Seconds(1);
 constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
 
 }  // namespace
@@ -121,18 +119,9 @@ void PeerListener::Drop(StrangerList::iterator stranger, const std::string& reas
 }
 
 void PeerListener::LogRefusal(const std::string& remote, const std::string& reason) {
-  const absl::Duration now = context_.loop.Now();
-  if (now - log_window_start_ >= kLogWindow) {
-    if (not_logged_ > 0) context_.log.Warn("more peer connections refused", {{"count", not_logged_}});
-    not_logged_ = 0;
-    logged_in_window_ = 0;
-    log_window_start_ = now;
-  }
-  if (++logged_in_window_ > kLogLinesPerWindow) {
-    ++not_logged_;
-    return;
-  }
-  context_.log.Warn("peer connection refused", {{"remote", remote}, {"reason", reason}});
+  if (!log_limiter_.Allow(context_.loop.Now())) return;
+  context_.log.Warn("peer connection refused",
+                    {{"remote", remote}, {"reason", reason}, {"not_logged", log_limiter_.TakeSuppressed()}});
 }
 
 }  // namespace cairn::server

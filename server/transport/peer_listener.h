@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/log_limiter.h"
 #include "server/transport/peer_link.h"
 #include "server/url.h"
 
@@ -55,10 +56,7 @@ class PeerListener : public std::enable_shared_from_this<PeerListener> {
   std::vector<std::unique_ptr<Timer>> accept_pauses_;
   bool stopped_ = false;
 
-  // Whoever knocks decides how often there is something to log: a few lines a second, then only a count.
-  absl::Duration log_window_start_ = -absl::InfiniteDuration();
-  int logged_in_window_ = 0;
-  uint64_t not_logged_ = 0;
+  LogLimiter log_limiter_;  // whoever knocks decides how often there is something to log
 };
 
 }  // namespace cairn::server
