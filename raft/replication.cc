@@ -140,18 +140,19 @@ void Raft::HandleAppend(Message message) {
     Send(std::move(reply));
     return;
   }
+  const bool has_entries = !message.entries.empty();
   const LogIndex end = message.index + message.entries.size();
   if (!log_.Merge(std::move(message.entries), matched_)) {
     ++refused_count_;
     return;
   }
   matched_ = std::max(matched_, end);
-  const bool told_commit = message.commit > log_.commit();
+  const LogIndex commit_before = log_.commit();
   log_.CommitTo(std::min(message.commit, matched_));
   // At most `persisted` is acknowledged. What is not yet durable is acknowledged by Persisted(). A message
-  // without news but the commit index needs no answer: if the acknowledgement it relies on was lost, the
-  // leader asks again, telling nothing new then.
-  const bool only_commit = told_commit && end <= acknowledged_;
+  // that only moved the commit index needs no answer: if the acknowledgement it relies on was lost, the
+  // leader asks again after a heartbeat, and then it moves nothing.
+  const bool only_commit = !has_entries && log_.commit() > commit_before && end <= acknowledged_;
   if (!only_commit && std::min(matched_, log_.persisted()) >= end) ack_due_ = true;
   AcknowledgeIfNew();
 }
