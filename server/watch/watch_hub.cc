@@ -210,7 +210,8 @@ class WatchHub::Impl {
     if (range.kind == WatchRange::Kind::kBounded && range.key >= range.end) {
       return RefuseCreate(stream, "mvcc: watcher range is empty");
     }
-    if (request.start_revision() < 0) {
+    // Older than anything: as below the compact revision, but there may be none to tell.
+    if (request.start_revision() < 0 && compact_revision_ == Revision(0)) {
       return RefuseCreate(stream, InfoOf(ClientError::kCompacted).text);
     }
     if (request.watch_id() != 0 && stream.watchers.contains(request.watch_id())) {
