@@ -108,6 +108,11 @@ uint64_t FaultFs::file_syncs() const {
   return file_syncs_;
 }
 
+uint64_t FaultFs::bytes_appended() const {
+  std::lock_guard lock(mutex_);
+  return bytes_appended_;
+}
+
 void FaultFs::Crash(uint64_t seed, bool torn_sectors) {
   std::lock_guard lock(mutex_);
   std::mt19937_64 random(seed);
@@ -149,9 +154,13 @@ void FaultFs::Undo(const Change& change) {
 }
 
 IOStatus FaultFs::Before(Operation operation, const std::string& path) {
-  std::lock_guard lock(mutex_);
-  if (dead_) return IOStatus::IOError("the power is cut");
-  return fault_ ? fault_(operation, path) : IOStatus::OK();
+  std::function<IOStatus(Operation, const std::string&)> fault;
+  {
+    std::lock_guard lock(mutex_);
+    if (dead_) return IOStatus::IOError("the power is cut");
+    fault = fault_;
+  }
+  return fault ? fault(operation, path) : IOStatus::OK();
 }
 
 void FaultFs::OnCreated(const std::string& path) {
@@ -163,6 +172,7 @@ void FaultFs::OnCreated(const std::string& path) {
 void FaultFs::OnAppended(const std::string& path, uint64_t bytes) {
   std::lock_guard lock(mutex_);
   files_[path].written += bytes;
+  bytes_appended_ += bytes;
 }
 
 void FaultFs::OnSynced(const std::string& path) {

@@ -47,6 +47,7 @@ class FaultFs : public rocksdb::FileSystemWrapper {
   void SetFault(std::function<rocksdb::IOStatus(Operation, const std::string& path)> fault);
 
   uint64_t file_syncs() const;
+  uint64_t bytes_appended() const;
 
   rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                     std::unique_ptr<rocksdb::FSWritableFile>* file,
@@ -98,6 +99,7 @@ class FaultFs : public rocksdb::FileSystemWrapper {
   std::map<std::string, File> files_;  // those written to since the start
   std::vector<Change> changes_;
   uint64_t file_syncs_ = 0;
+  uint64_t bytes_appended_ = 0;
 };
 
 }  // namespace cairn::storage

@@ -191,10 +191,6 @@ TEST_P(LogStoreContractTest, DoneMayEndTheStore) {
   loop_.RunUntil([&] { return ended; });
 }
 
-TEST_P(LogStoreContractTest, GapEndsTheProcess) {
-  EXPECT_DEATH(store_->Append(MakeWrite(2, 2, 1), [](absl::Status) {}), "gap");
-}
-
 INSTANTIATE_TEST_SUITE_P(
     Forms, LogStoreContractTest,
     testing::Values(FormName{"Memory", [] { return std::unique_ptr<Form>(new MemoryForm); }},
