@@ -137,7 +137,7 @@ void ServerCore::GraceTimer::OnTimer() {
 
 void ServerCore::FinishShutdownIfDone() {
   if (!stopping || closed || !connections_.empty() || !shutdown_done_) return;
-  timers->Cancel(grace_timer_);
+  timers->Stop();
   // Not from within whatever closed the last connection.
   boost::asio::post(loop, [done = std::exchange(shutdown_done_, nullptr)]() mutable { done(); });
 }
@@ -150,11 +150,11 @@ void ServerCore::Close() {
     listener->pause.cancel();
   }
   listeners_.clear();
-  timers->Cancel(grace_timer_);
   const std::vector<std::shared_ptr<Connection>> connections(connections_.begin(), connections_.end());
   for (const std::shared_ptr<Connection>& connection : connections)
     connection->Close(CancelReason::kShutdown);
   dirty_.clear();
+  timers->Stop();
 }
 
 }  // namespace cairn::rpc

@@ -11,6 +11,12 @@ void TimerQueue::Set(TimerEntry& entry, Time when) {
 
 void TimerQueue::Cancel(TimerEntry& entry) { entry.unlink(); }
 
+void TimerQueue::Stop() {
+  entries_.clear();
+  armed_for_ = Time::max();
+  timer_.cancel();
+}
+
 void TimerQueue::Arm() {
   armed_for_ = entries_.begin()->when();
   timer_.expires_at(armed_for_);

@@ -39,6 +39,8 @@ class TimerQueue : public std::enable_shared_from_this<TimerQueue> {
   // Calls entry.OnTimer() once at `when`, in place of what was set before.
   void Set(TimerEntry& entry, Time when);
   void Cancel(TimerEntry& entry);
+  // Forgets all entries and lets the loop end: otherwise the Asio timer stays armed for what was cancelled.
+  void Stop();
 
  private:
   struct Earlier {
