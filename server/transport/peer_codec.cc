@@ -65,12 +65,14 @@ void FinishFrame(FrameType type, size_t start, std::string* out) {
   AppendLittleEndian(checksum, 8, header + 8);
 }
 
+// As protobuf does, fields that are zero (the type of a command, the data of a no-op) are left out.
 size_t EntrySize(const raft::Entry& entry) {
-  size_t size = 3 + CodedOutputStream::VarintSize64(entry.term.value()) +
-                CodedOutputStream::VarintSize64(entry.index.value()) +
-                CodedOutputStream::VarintSize32(static_cast<uint32_t>(entry.type));
-  if (entry.size_bytes() > 0)
+  size_t size = 2 + CodedOutputStream::VarintSize64(entry.term.value()) +
+                CodedOutputStream::VarintSize64(entry.index.value());
+  if (entry.type != raft::EntryType::kCommand) size += 2;
+  if (entry.size_bytes() > 0) {
     size += 1 + CodedOutputStream::VarintSize64(entry.size_bytes()) + entry.size_bytes();
+  }
   return size;
 }
 
@@ -79,8 +81,10 @@ void AppendEntry(const raft::Entry& entry, std::string* out) {
   AppendVarint(entry.term.value(), out);
   AppendVarint(VarintTag(internal::RaftEntry::kIndexFieldNumber), out);
   AppendVarint(entry.index.value(), out);
-  AppendVarint(VarintTag(internal::RaftEntry::kTypeFieldNumber), out);
-  AppendVarint(static_cast<uint32_t>(entry.type), out);
+  if (entry.type != raft::EntryType::kCommand) {
+    AppendVarint(VarintTag(internal::RaftEntry::kTypeFieldNumber), out);
+    AppendVarint(static_cast<uint32_t>(entry.type), out);
+  }
   if (entry.size_bytes() > 0)
     AppendBytesField(BytesTag(internal::RaftEntry::kDataFieldNumber), *entry.data, out);
 }
