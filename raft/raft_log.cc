@@ -76,7 +76,7 @@ absl::StatusOr<std::vector<Entry>> RaftLog::Entries(LogIndex begin, LogIndex end
   } else {
     entries.reserve(std::min<size_t>(end - begin, 1024));
   }
-  for (; begin < end && bytes < max_bytes; ++begin) {
+  for (; begin < end && (entries.empty() || bytes < max_bytes); ++begin) {
     const Entry* entry = unstable_.Find(begin);
     entries.push_back(*entry);
     bytes += entry->size_bytes();
