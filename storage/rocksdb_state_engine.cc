@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "rocksdb/cache.h"
+#include "rocksdb/convenience.h"
 #include "rocksdb/listener.h"
 #include "rocksdb/rate_limiter.h"
 #include "rocksdb/table.h"
@@ -152,9 +153,12 @@ RocksDbStateEngine::RocksDbStateEngine(const RocksDbStateEngineOptions& options,
 }
 
 RocksDbStateEngine::~RocksDbStateEngine() {
-  cancel_compaction_ = true;
   // The workers use the database: they end first. Then the handles, then (as a member) the database.
   flusher_.Stop();
+  cancel_compaction_ = true;
+  // Flushes what is in memory, then ends the compaction: after an error in the background nothing else would
+  // (tried: it is tried again every second, for ever).
+  rocksdb::CancelAllBackgroundWork(db_.get(), /*wait=*/false);
   compactor_.Stop();
   db_->DestroyColumnFamilyHandle(default_family_);
   for (rocksdb::ColumnFamilyHandle* family : families_) db_->DestroyColumnFamilyHandle(family);
@@ -202,6 +206,14 @@ absl::Status RocksDbStateEngine::Get(Family family, std::string_view key, ReadTi
 std::vector<absl::Status> RocksDbStateEngine::MultiGet(Family family, std::span<const std::string_view> keys,
                                                        ReadTier tier,
                                                        std::vector<std::string>* values) const {
+  values->resize(keys.size());
+  std::vector<absl::Status> statuses;
+  statuses.reserve(keys.size());
+  if (tier == ReadTier::kMemoryOnly) {
+    // RocksDB's MultiGet reads blocks from the disk whatever the tier says (tried).
+    for (size_t i = 0; i < keys.size(); ++i) statuses.push_back(Get(family, keys[i], tier, &(*values)[i]));
+    return statuses;
+  }
   std::vector<rocksdb::Slice> slices;
   slices.reserve(keys.size());
   for (std::string_view key : keys) slices.push_back(ToSlice(key));
@@ -209,9 +221,6 @@ std::vector<absl::Status> RocksDbStateEngine::MultiGet(Family family, std::span<
   std::vector<rocksdb::Status> found(keys.size());
   db_->MultiGet(ReadOptionsFor(tier), handle(family), keys.size(), slices.data(), pinned.data(), found.data(),
                 /*sorted_input=*/true);
-  values->resize(keys.size());
-  std::vector<absl::Status> statuses;
-  statuses.reserve(keys.size());
   for (size_t i = 0; i < keys.size(); ++i) {
     statuses.push_back(ReadStatus(found[i]));
     if (found[i].ok()) (*values)[i].assign(pinned[i].data(), pinned[i].size());
