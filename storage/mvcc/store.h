@@ -1,5 +1,6 @@
 // The replicated store: keys with revisions, transactions, leases' keys, compaction. Deterministic: the same
-// entries give the same state on every member. It knows nothing of Raft beyond "apply this entry at this index".
+// entries give the same state on every member. It knows nothing of Raft beyond "apply this entry at this
+// index".
 //
 // Thread safety: everything on the core loop's thread. Slow reads go through OffloadFn.
 // Survives a crash: state up to the applied index that the engine comes back with; the log replays the rest.
@@ -40,8 +41,8 @@ struct EventPosition {
   auto operator<=>(const EventPosition&) const = default;
 };
 
-// One change of one key. `wire` is the serialized mvccpb.Event (type and kv, no prev_kv), made once and shared
-// by the event log and all watchers.
+// One change of one key. `wire` is the serialized mvccpb.Event (type and kv, no prev_kv), made once and
+// shared by the event log and all watchers.
 struct Event {
   bool is_delete = false;
   std::shared_ptr<const std::string> wire;
@@ -108,11 +109,13 @@ class ReadRun {
 };
 
 struct StoreOptions {
-  uint64_t self = 0;                       // this member's id, compared with Command.origin
-  int max_txn_ops = 128;                   // of each list of a transaction
-  size_t hot_value_bytes = 32 << 20;       // budget for values kept in memory
-  uint64_t flush_entries = 50'000;         // flush when so many log entries are unflushed
-  uint64_t checkpoint_min_events = 200'000;  // write an index checkpoint after so many events (or half the keys, if more)
+  uint64_t self = 0;         // this member's id, compared with Command.origin
+  uint64_t database_id = 0;  // names the data directory in index checkpoints: one of another is not used
+  int max_txn_ops = 128;     // of each list of a transaction
+  size_t hot_value_bytes = 32 << 20;  // budget for values kept in memory
+  uint64_t flush_entries = 50'000;    // flush when so many log entries are unflushed
+  uint64_t checkpoint_min_events =
+      200'000;  // write an index checkpoint after so many events (or half the keys, if more)
 };
 
 class Store {
@@ -122,7 +125,8 @@ class Store {
                                                      BlobStore* checkpoints, OffloadFn offload);
   virtual ~Store() = default;
 
-  // --- Writing -------------------------------------------------------------------------------------------------
+  // --- Writing
+  // -------------------------------------------------------------------------------------------------
 
   // Applies committed entries in order (each index = applied_index() + 1) to memory and to the pending batch.
   // A payload that does not parse is an invariant broken: the process stops.
@@ -132,18 +136,21 @@ class Store {
   // until then. Any other error is fatal to the member. Only after OK do reads see the new revision.
   virtual absl::Status Commit() = 0;
 
-  // --- Positions -----------------------------------------------------------------------------------------------
+  // --- Positions
+  // -----------------------------------------------------------------------------------------------
 
-  virtual raft::LogIndex applied_index() const = 0;   // committed to the engine
+  virtual raft::LogIndex applied_index() const = 0;  // committed to the engine
   virtual raft::Term applied_term() const = 0;
-  virtual raft::LogIndex flushed_index() const = 0;   // survives a crash
-  virtual Revision revision() const = 0;              // visible to reads
-  virtual Revision compact_revision() const = 0;      // 0 = never compacted
+  virtual raft::LogIndex flushed_index() const = 0;  // survives a crash
+  virtual Revision revision() const = 0;             // visible to reads
+  virtual Revision compact_revision() const = 0;     // 0 = never compacted
   virtual Revision physically_compacted_revision() const = 0;
 
-  // --- Reading (of the visible revision) ------------------------------------------------------------------------
+  // --- Reading (of the visible revision)
+  // ------------------------------------------------------------------------
 
-  // Errors of the request itself come as a run that is done at once. `request` must outlive the run.
+  // Errors of the request itself come as a run that is done at once. `request` and the store must outlive the
+  // run.
   virtual std::unique_ptr<ReadRun> StartRange(const etcdserverpb::RangeRequest& request) = 0;
   // A transaction without writes.
   virtual std::unique_ptr<ReadRun> StartReadTxn(const etcdserverpb::TxnRequest& request) = 0;
@@ -151,40 +158,45 @@ class Store {
   // live revisions, never from what is physically there: equal on all members.
   virtual std::unique_ptr<ReadRun> StartHashKv(Revision at) = 0;
 
-  // Checks that do not depend on the state (empty key, duplicate keys, operation count, sort options, …), done by the door
-  // before a command is proposed and again by Apply. kOk or the error.
+  // Checks that do not depend on the state (empty key, duplicate keys, operation count, sort options, …),
+  // done by the door before a command is proposed and again by Apply. kOk or the error.
   virtual ClientError Check(const etcdserverpb::RangeRequest& request) const = 0;
   virtual ClientError Check(const etcdserverpb::PutRequest& request) const = 0;
   virtual ClientError Check(const etcdserverpb::DeleteRangeRequest& request) const = 0;
   virtual ClientError Check(const etcdserverpb::TxnRequest& request) const = 0;
 
-  // Calls `visit` for the events of revisions in [from, to] in order, until it answers false or about `budget`
-  // has passed. Returns the next revision to go on from (to + 1 when all were seen). OUT_OF_RANGE when `from` is
-  // below the compact revision. UNAVAILABLE: not in memory; loading has been started and `wake` will be called on
-  // the core loop.
+  // Calls `visit` for the events of revisions in [from, to] in order, until it answers false or about
+  // `budget` has passed. Returns the next revision to go on from (to + 1 when all were seen). OUT_OF_RANGE
+  // when `from` is below the compact revision. UNAVAILABLE: not in memory; loading has been started and
+  // `wake` will be called on the core loop.
   virtual absl::StatusOr<Revision> ScanEvents(Revision from, Revision to, absl::Duration budget,
                                               std::function<bool(RevisionEvents&&)> visit,
                                               std::function<void()> wake) = 0;
 
-  // The serialized mvccpb.KeyValue put by the change at `position` (for prev_kv), or nullptr when it has been compacted
-  // away or was a deletion. Served from memory when hot; may read the disk otherwise.
+  // The serialized mvccpb.KeyValue put by the change at `position` (for prev_kv), or nullptr when it has been
+  // compacted away or was a deletion. Served from memory when hot; may read the disk otherwise.
   virtual std::shared_ptr<const std::string> KeyValueAt(EventPosition position) = 0;
 
-  // --- Leases and members ---------------------------------------------------------------------------------------
+  // --- Leases and members
+  // ---------------------------------------------------------------------------------------
 
   virtual std::vector<LeaseInfo> Leases() const = 0;  // in order of id
   virtual bool FindLease(LeaseId id, LeaseInfo* info) const = 0;
   virtual std::vector<std::string> KeysOfLease(LeaseId id) const = 0;  // sorted
   virtual std::vector<cairn::internal::MemberAttributes> MemberAttributes() const = 0;
 
-  // --- Background ------------------------------------------------------------------------------------------------
+  // --- Background
+  // ------------------------------------------------------------------------------------------------
 
-  // Removal of compacted history, checkpoints, flushes: does a slice of about `budget`. True: there is more to do
-  // now. `wake` is called on the core loop when there is work again.
+  // Removal of compacted history, checkpoints, flushes: does a slice of about `budget`. True: there is more
+  // to do now. `wake` is called on the core loop when there is work again.
   virtual bool DoBackgroundWork(absl::Duration budget) = 0;
   virtual void SetOnBackgroundWork(std::function<void()> wake) = 0;
   // Called on the core loop when physically_compacted_revision() moved.
   virtual void SetOnPhysicallyCompacted(std::function<void()> callback) = 0;
+
+  // The chain over the effects of all entries up to applied_index(): equal on all members, at any batching.
+  virtual uint64_t state_hash() const = 0;
 
   virtual uint64_t key_count() const = 0;
   virtual uint64_t disk_bytes() const = 0;

@@ -1,0 +1,103 @@
+// Removal of history below the compact revision: found through the index, slice by slice, then deleted from
+// the event log in small batches. A crash loses nothing of the work's plan: removals become durable in the
+// order they were written, and the index that comes back (checkpoint or full scan) knows all that may still
+// be there.
+#include <algorithm>
+#include <utility>
+
+#include "storage/mvcc/checkpointing.h"
+#include "storage/mvcc/store_impl.h"
+#include "storage/mvcc/wire.h"
+
+namespace cairn::storage {
+
+namespace {
+constexpr size_t kPruneSlice = 64;
+constexpr size_t kRemovalOps = 256;
+}  // namespace
+
+// History that a read under way may still ask for stays.
+int64_t StoreImpl::PruneThreshold() const {
+  const int64_t oldest_pin = pins_.empty() ? committed_.compact_revision : *pins_.begin();
+  return std::min(committed_.compact_revision, oldest_pin);
+}
+
+bool StoreImpl::CompactionSlice(WorkBudget* budget) {
+  const int64_t compact = committed_.compact_revision;
+  const int64_t bound = TombstoneBound();
+  if (compact != held_compact_ || bound != held_bound_) {
+    // What was put aside may be due now.
+    held_compact_ = compact;
+    held_bound_ = bound;
+    for (auto [held, dead] :
+         {std::pair(&held_.puts, &dead_.puts), std::pair(&held_.tombstones, &dead_.tombstones)}) {
+      dead->insert(dead->end(), held->begin(), held->end());
+      held->clear();
+    }
+  }
+  // A checkpoint under way relies on the index to know every dead revision that the engine may still have.
+  while (checkpointing_ == nullptr && !index_.Pruned(PruneThreshold())) {
+    if (budget->spent()) return true;
+    index_.Prune(PruneThreshold(), kPruneSlice, &dead_);
+    budget->Spend(static_cast<int64_t>(kPruneSlice) * kVisitKeyNs);
+  }
+  const bool all_found = index_.Pruned(compact);
+  for (;;) {
+    // Puts before tombstones: a tombstone that goes first would let its key come back.
+    while (announced_ == 0 && removal_ops_ < kRemovalOps &&
+           !(dead_.puts.empty() && dead_.tombstones.empty())) {
+      const bool is_put = !dead_.puts.empty();
+      auto& queue = is_put ? dead_.puts : dead_.tombstones;
+      const EventPosition position = queue.front();
+      queue.pop_front();
+      const int64_t main = position.main.value();
+      if (main >= compact) {
+        (is_put ? held_.puts : held_.tombstones).push_back(position);  // watchers may still ask for it
+      } else if (!is_put && main > bound) {
+        held_.tombstones.push_back(position);  // an older checkpoint has the key alive
+      } else {
+        removal_->Delete(Family::kEvents, View(EncodeEventKey(position)));
+        ++removal_ops_;
+      }
+      budget->Spend(kWriteOpNs);
+    }
+    if (announced_ == 0 && all_found && dead_.puts.empty() && dead_.tombstones.empty() &&
+        physical_ < compact) {
+      announced_ = compact;
+      StateRecord physical;
+      physical.compact_revision = compact;
+      removal_->Put(Family::kMeta, kPhysicalKey, EncodeStateRecord(physical));
+    }
+    if (removal_ops_ == 0 && announced_ == 0) return false;
+    const absl::Status status = engine_->Write(*removal_, 0);
+    if (absl::IsUnavailable(status)) return true;
+    if (!status.ok()) {
+      fatal_ = status;
+      return false;
+    }
+    removal_->Clear();
+    removal_ops_ = 0;
+    if (announced_ != 0) {
+      physical_ = std::exchange(announced_, 0);
+      StartSpaceReclaim();
+      if (on_physically_compacted_) on_physically_compacted_();
+    }
+    if (budget->spent()) return true;
+  }
+}
+
+void StoreImpl::StartSpaceReclaim() {
+  if (reclaiming_ || reclaimed_ >= physical_) return;
+  reclaiming_ = true;
+  const EventKey end = EncodeEventKey({Revision(physical_), 0});
+  engine_->CompactRange(Family::kEvents, {}, View(end),
+                        [this, alive = std::weak_ptr<int>(alive_), upto = physical_](absl::Status status) {
+                          if (alive.expired()) return;
+                          reclaiming_ = false;
+                          // Space is given back later if not now; the state is right either way.
+                          if (status.ok()) reclaimed_ = upto;
+                          if (status.ok() && reclaimed_ < physical_) StartSpaceReclaim();
+                        });
+}
+
+}  // namespace cairn::storage

@@ -1,0 +1,69 @@
+#include "storage/mvcc/key_index.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace cairn::storage {
+
+KeyRecord* KeyIndex::Apply(std::string_view key, const KeyVersion& version) {
+  bool inserted;
+  KeyRecord* record = tree_.FindOrInsert(key, &inserted);
+  const bool was_live = record->newest.live();
+  if (was_live) live_bytes_ -= key.size() + record->newest.value_bytes;
+  if (!inserted) {
+    if (record->history == nullptr) record->history = new History();
+    record->history->Push(record->newest);
+  }
+  record->newest = version;
+  if (!inserted || !version.live()) changes_.push_back({version.mod, version.sub, record});
+  if (version.live()) live_bytes_ += key.size() + version.value_bytes;
+  if (was_live != version.live()) tree_.AddLive(key, version.live() ? 1 : -1);
+  return record;
+}
+
+size_t KeyIndex::Prune(int64_t threshold, size_t max, DeadRevisions* dead) {
+  size_t taken = 0;
+  for (; taken < max && !Pruned(threshold); ++taken) {
+    const Change change = changes_.front();
+    changes_.pop_front();
+    KeyRecord* record = change.record;
+    const auto before = [&](const KeyVersion& version) {
+      return std::pair(version.mod, version.sub) < std::pair(change.main, change.sub);
+    };
+    while (record->history != nullptr && before(*record->history->begin())) {
+      const KeyVersion& old = *record->history->begin();
+      (old.live() ? dead->puts : dead->tombstones).push_back(old.position());
+      record->history->PopFront();
+      if (record->history->empty()) delete std::exchange(record->history, nullptr);
+    }
+    const KeyVersion& newest = record->newest;
+    if (!newest.live() && newest.mod == change.main && newest.sub == change.sub) {
+      dead->tombstones.push_back(newest.position());
+      tree_.Erase(record->key());
+    }
+  }
+  return taken;
+}
+
+void KeyIndex::Load(std::vector<KeyRecord*> sorted) {
+  changes_.clear();
+  live_bytes_ = 0;
+  std::vector<Change> changes;
+  for (KeyRecord* record : sorted) {
+    if (record->newest.live()) live_bytes_ += record->key_bytes + record->newest.value_bytes;
+    bool first = true;
+    const auto note = [&](const KeyVersion& version) {
+      if (!first || !version.live()) changes.push_back({version.mod, version.sub, record});
+      first = false;
+    };
+    if (record->history != nullptr) std::for_each(record->history->begin(), record->history->end(), note);
+    note(record->newest);
+  }
+  std::sort(changes.begin(), changes.end(), [](const Change& a, const Change& b) {
+    return std::pair(a.main, a.sub) < std::pair(b.main, b.sub);
+  });
+  changes_.assign(changes.begin(), changes.end());
+  tree_.BulkLoad(std::move(sorted));
+}
+
+}  // namespace cairn::storage
