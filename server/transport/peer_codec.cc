@@ -250,7 +250,7 @@ std::span<char> FrameReader::Space() {
   }
   const size_t chunk = std::min(kReadChunkBytes, kFrameHeaderBytes + max_body_bytes_);
   if (buffer_.size() - end_ < chunk) {
-    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+    if (begin_ > 0) std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
     // Doubling follows what has arrived, never what a header announces.
