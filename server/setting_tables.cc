@@ -137,7 +137,7 @@ constexpr RefusedSetting kRefused[] = {
     {"experimental-backend-bbolt-freelist-type", kOtherEngine},
     {"unsafe-no-fsync", "cairn never acknowledges a write that is not on disk: remove it"},
     {"pre-vote", "elections always begin with a pre-vote: remove it"},
-    {"initial-election-tick-advance", "the first election always starts early: remove it"},
+    {"initial-election-tick-advance", "the time of the first election cannot be tuned: remove it"},
     {"force-new-cluster", kNoMembership},
     {"strict-reconfig-check", kNoMembership},
     {"corrupt-check-time", "comparison of members does not work yet in this version: remove it"},
