@@ -137,6 +137,7 @@ class FakeStore final : public storage::Store {
   bool DoBackgroundWork(absl::Duration) override { return false; }
   void SetOnBackgroundWork(std::function<void()>) override {}
   void SetOnPhysicallyCompacted(std::function<void()>) override {}
+  uint64_t state_hash() const { return 0; }
   uint64_t key_count() const override { return 0; }
   uint64_t disk_bytes() const override { return 0; }
   uint64_t live_bytes() const override { return 0; }

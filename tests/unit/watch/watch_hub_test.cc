@@ -638,6 +638,8 @@ TEST_F(WatchHubTest, DoesNotNotifyAWatcherThatIsBehindOrOfTheFuture) {
   EXPECT_TRUE(sink_.empty());
   Unblock();
   EXPECT_THAT(Seen(), ElementsAre("rev=2 id=0: PUT a@2=1"));
+  loop_.Advance(absl::Minutes(22));
+  EXPECT_THAT(Seen(), ElementsAre("rev=2 id=0"));  // the other begins at revision 50
 }
 
 }  // namespace
