@@ -197,7 +197,7 @@ class Scenario {
       EXPECT_EQ(cluster_->LogText(id), Join(words, 2));
     } else if (what == "applied") {
       EXPECT_EQ(cluster_->AppliedText(id), Join(words, 2));
-    } else if (what == "leader") {  // leader ID as ID itself, or: as seen by, see README
+    } else if (what == "leader") {
       EXPECT_EQ(cluster_->raft(id).leader().value(), words.at(2) == "none" ? 0 : Id(words[2]));
     } else if (what == "role") {
       EXPECT_EQ(RoleName(cluster_->raft(id).role()), words.at(2));
