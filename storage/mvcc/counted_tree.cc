@@ -143,7 +143,7 @@ std::pair<CountedTree::Node*, bool> CountedTree::InsertInto(Node* node, std::str
   const Entry fresh = Inner::Summary(split);
   if (inner->size < kInnerMax) {
     inner->InsertAt(at + 1, fresh);
-    return {nullptr, at == 0};
+    return {nullptr, first_changed && at == 0};
   }
   auto* right = new Inner();
   const int keep = at + 1 == kInnerMax ? kInnerMax - 1 : kInnerMax / 2;
@@ -155,7 +155,7 @@ std::pair<CountedTree::Node*, bool> CountedTree::InsertInto(Node* node, std::str
   } else {
     right->InsertAt(at + 1 - keep, fresh);
   }
-  return {right, at == 0};
+  return {right, first_changed && at == 0};
 }
 
 KeyRecord* CountedTree::FindOrInsert(std::string_view key, bool* inserted) {
