@@ -83,6 +83,7 @@ class Session {
     int64_t id;
     std::string probe_key;  // a key in its range
     bool caught_up;
+    int64_t start = 0;  // first revision wanted; 0 = what comes after its creation
   };
 
   void Step();
@@ -98,6 +99,7 @@ class Session {
   void CreateWatch();
   void CancelWatch();
   void RequestProgress();
+  bool WaitsForTheFuture(int stream) const;
   void LargeCatchUp();
   void Check(const std::string& difference);
   void CheckWatches();

@@ -76,6 +76,28 @@ std::string Tail(const std::string& path, size_t bytes) {
   return text.size() > bytes ? text.substr(text.size() - bytes) : text;
 }
 
+// A member is ready when it answers a linearizable read and knows every member's client URLs, which each of
+// them tells the others after its start.
+grpc::Status AskWhetherReady(const std::shared_ptr<grpc::Channel>& channel, size_t members) {
+  const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(2);
+  etcdserverpb::RangeRequest range;
+  range.set_key("ready?");
+  etcdserverpb::RangeResponse range_response;
+  grpc::ClientContext range_context;
+  range_context.set_deadline(deadline);
+  grpc::Status status = etcdserverpb::KV::NewStub(channel)->Range(&range_context, range, &range_response);
+  if (!status.ok()) return status;
+  etcdserverpb::MemberListResponse list;
+  grpc::ClientContext list_context;
+  list_context.set_deadline(deadline);
+  status = etcdserverpb::Cluster::NewStub(channel)->MemberList(&list_context, {}, &list);
+  if (!status.ok()) return status;
+  const auto known = std::count_if(list.members().begin(), list.members().end(),
+                                   [](const auto& member) { return member.clienturls_size() > 0; });
+  if (static_cast<size_t>(known) == members) return grpc::Status::OK;
+  return grpc::Status(grpc::StatusCode::UNAVAILABLE, absl::StrCat("knows ", known, " members' client URLs"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const ClusterOptions& options) {
@@ -127,11 +149,8 @@ absl::Status Cluster::CheckAlive() {
 }
 
 absl::Status Cluster::WaitUntilReady(absl::Time deadline) {
-  etcdserverpb::RangeRequest request;
-  request.set_key("ready?");
   for (const std::string& endpoint : endpoints_) {
     auto channel = grpc::CreateChannel(endpoint, grpc::InsecureChannelCredentials());
-    auto stub = etcdserverpb::KV::NewStub(channel);
     for (grpc::Status status(grpc::StatusCode::UNAVAILABLE, ""); !status.ok();) {
       if (absl::Status alive = CheckAlive(); !alive.ok()) return alive;
       if (absl::Now() > deadline) {
@@ -140,10 +159,7 @@ absl::Status Cluster::WaitUntilReady(absl::Time deadline) {
       // Returns as soon as the port accepts; the short limit is for noticing a member that died instead.
       if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::milliseconds(100)))
         continue;
-      grpc::ClientContext context;
-      context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(2));
-      etcdserverpb::RangeResponse response;
-      status = stub->Range(&context, request, &response);
+      status = AskWhetherReady(channel, endpoints_.size());
     }
   }
   return absl::OkStatus();

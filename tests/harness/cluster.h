@@ -27,7 +27,7 @@ struct ClusterOptions {
 
 class Cluster {
  public:
-  // Returns when every member answers a linearizable read.
+  // Returns when every member answers a linearizable read and knows all members.
   static absl::StatusOr<std::unique_ptr<Cluster>> Start(const ClusterOptions& options);
   ~Cluster();
   Cluster(const Cluster&) = delete;
