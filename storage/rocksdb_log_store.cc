@@ -48,8 +48,9 @@ rocksdb::Options DatabaseOptions(const RocksDbLogStoreOptions& options) {
   db.create_missing_column_families = options.create;
   // The default would open with a synced part of the log missing, silently. Only a torn end may be cut off.
   db.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-  // Both families leave the write-ahead log together, so that it never grows past one memtable of entries.
-  db.atomic_flush = true;
+  // The rarely written meta family must not hold the write-ahead log back. No atomic flush for that: when the
+  // next log file cannot be made it leaks references, and closing the database then aborts (tried).
+  db.max_total_wal_size = 32 << 20;
   db.max_open_files = 64;
   return db;
 }

@@ -133,6 +133,40 @@ TEST_F(RocksDbLogStoreTest, FullDiskIsToldApart) {
   fs_->SetFault(nullptr);
 }
 
+TEST_F(RocksDbLogStoreTest, EndsInOrderWhenTheNextLogFileCannotBeMade) {
+  ASSERT_TRUE(Open(Options(true)).ok());
+  LogWrite first = MakeWrite(1, 1, 1);
+  first.hard_state = HardState{Term(1), NodeId(1), LogIndex(0)};  // both families have something to flush
+  ASSERT_TRUE(AppendAndWait(std::move(first)).ok());
+  fs_->SetFault([](FaultFs::Operation operation, const std::string& path) {
+    return operation == FaultFs::Operation::kCreate && path.ends_with(".log")
+               ? rocksdb::IOStatus::NoSpace("injected")
+               : rocksdb::IOStatus::OK();
+  });
+  absl::Status status;
+  for (uint64_t i = 2; i <= 64 && status.ok(); ++i)
+    status = AppendAndWait(MakeWrite(i, i, 1, std::string(1 << 20, 'x')));
+  EXPECT_FALSE(status.ok());
+  store_.reset();
+  fs_->SetFault(nullptr);
+  EXPECT_TRUE(Open(Options(false)).ok());
+}
+
+TEST_F(RocksDbLogStoreTest, TheWriteAheadLogStaysBoundedAlsoWhenOnlyEntriesAreWritten) {
+  ASSERT_TRUE(Open(Options(true)).ok());
+  LogWrite first = MakeWrite(1, 1, 1);
+  first.hard_state = HardState{Term(1), NodeId(1), LogIndex(0)};
+  ASSERT_TRUE(AppendAndWait(std::move(first)).ok());
+  for (uint64_t i = 2; i <= 160; ++i)
+    ASSERT_TRUE(AppendAndWait(MakeWrite(i, i, 1, std::string(1 << 20, 'x'))).ok());
+  store_.reset();
+  uint64_t bytes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(path_)) {
+    if (entry.path().extension() == ".log") bytes += entry.file_size();
+  }
+  EXPECT_LT(bytes, 70u << 20);
+}
+
 TEST_F(RocksDbLogStoreTest, TellsOfASlowSync) {
   RocksDbLogStoreOptions options = Options(true);
   options.slow_sync = absl::ZeroDuration();
