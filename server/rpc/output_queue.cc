@@ -55,7 +55,7 @@ void OutputQueue::Push(OutputPool& pool, bool compressed, std::string message) {
   size_ += node->size();
 }
 
-void OutputQueue::Push(OutputPool& pool, std::string_view prefix, absl::Span<const SharedBytes> parts) {
+void OutputQueue::PushShared(OutputPool& pool, std::string_view prefix, absl::Span<const SharedBytes> parts) {
   size_t message_bytes = prefix.size();
   for (const SharedBytes& part : parts) message_bytes += part->size();
   OutputNode* node = Append(pool);

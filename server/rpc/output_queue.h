@@ -61,7 +61,7 @@ class OutputQueue {
 
   // One message with its frame header. What does not fit a node's own bytes is kept as a string.
   void Push(OutputPool& pool, bool compressed, std::string message);
-  void Push(OutputPool& pool, std::string_view prefix, absl::Span<const SharedBytes> parts);
+  void PushShared(OutputPool& pool, std::string_view prefix, absl::Span<const SharedBytes> parts);
 
   // Moves the first `bytes` (at most size()) to the end of `out`.
   void MoveTo(OutputPool& pool, size_t bytes, std::string* out);

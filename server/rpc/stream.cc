@@ -401,7 +401,7 @@ void Stream::Send(std::string_view prefix, absl::Span<const SharedBytes> parts) 
   }
   if (!MayQueue()) return;
   const size_t before = output_.size();
-  output_.Push(connection_->core().output_pool, prefix, parts);
+  output_.PushShared(connection_->core().output_pool, prefix, parts);
   Queued(before);
 }
 

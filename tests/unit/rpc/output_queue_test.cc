@@ -24,9 +24,9 @@ TEST(OutputQueueTest, BytesComeOutInOrderWhateverTheSteps) {
     const auto empty = std::make_shared<const std::string>();
     queue.Push(pool, false, "small");
     queue.Push(pool, false, std::string(5000, 'L'));
-    queue.Push(pool, "prefix", {shared, empty, shared});
-    queue.Push(pool, std::string(200, 'p'), {shared});
-    queue.Push(pool, "", {});
+    queue.PushShared(pool, "prefix", {shared, empty, shared});
+    queue.PushShared(pool, std::string(200, 'p'), {shared});
+    queue.PushShared(pool, "", {});
     const std::string expected = Framed("small") + Framed(std::string(5000, 'L')) +
                                  Framed("prefix" + *shared + *shared) +
                                  Framed(std::string(200, 'p') + *shared) + Framed("");
@@ -42,14 +42,14 @@ TEST(OutputQueueTest, KnowsWhetherAMessageIsCutInTwo) {
   OutputPool pool;
   OutputQueue queue;
   const auto shared = std::make_shared<const std::string>(10, 's');
-  queue.Push(pool, "ab", {shared, shared});
+  queue.PushShared(pool, "ab", {shared, shared});
   EXPECT_FALSE(queue.within_message());
   std::string out;
   queue.MoveTo(pool, 17, &out);  // the first node exactly
   EXPECT_TRUE(queue.within_message());
   queue.MoveTo(pool, 10, &out);
   EXPECT_FALSE(queue.within_message());
-  queue.Push(pool, "next", {});
+  queue.PushShared(pool, "next", {});
   EXPECT_FALSE(queue.within_message());
   queue.Clear(pool);
   EXPECT_TRUE(queue.empty());
