@@ -261,8 +261,10 @@ void StoreImpl::AddChange(bool is_delete, const KeyRecord* record, std::string w
   event.is_delete = is_delete;
   event.wire = std::make_shared<const std::string>(std::move(wire));
   event.key = KeyOfEventWire(*event.wire);
-  // What was there before this revision: a watcher sees a transaction as one step.
-  const KeyVersion* previous = record->At(txn->begin_revision);
+  // What was there before this revision: a watcher sees a transaction as one step. A key that the same transaction
+  // deletes and puts again is a fresh one, without a past.
+  const bool created = !is_delete && record->newest.create == txn->begin_revision + 1;
+  const KeyVersion* previous = created ? nullptr : record->At(txn->begin_revision);
   if (previous != nullptr && previous->live()) event.previous = previous->position();
   EncodeEventRecord(position, {is_delete, event.previous, *event.wire}, &record_buffer_);
   batch_->Put(Family::kEvents, View(EncodeEventKey(position)), record_buffer_);
