@@ -18,6 +18,8 @@ bool AnswersLocally(const Message& request) {
   if (const auto* range = dynamic_cast<const etcdserverpb::RangeRequest*>(&request))
     return range->serializable();
   if (const auto* txn = dynamic_cast<const etcdserverpb::TxnRequest*>(&request)) {
+    // Local when all of its operations are serializable ranges, so also when it has none.
+    if (txn->success().empty() && txn->failure().empty()) return true;
     for (const auto* ops : {&txn->success(), &txn->failure()}) {
       for (const auto& op : *ops) {
         if (op.has_request_range() && op.request_range().serializable()) return true;
