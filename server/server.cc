@@ -12,6 +12,9 @@ namespace {
 
 // What a request message may have beyond --max-request-bytes before the transport refuses it; etcd's value.
 constexpr size_t kRequestOverheadBytes = 512 << 10;
+// The doors refuse what is too large as etcd counts it; our log's envelope around a request is larger than
+// etcd's.
+constexpr size_t kEnvelopeBytes = 64;
 
 // Calls under way when the member stops may take so long; streams are ended at once.
 constexpr absl::Duration kShutdownGrace = absl::Seconds(1);
@@ -135,7 +138,7 @@ void Server::MakeNode() {
   options.client_urls = Strings(options_.advertise_client_urls);
   options.heartbeat_interval = options_.heartbeat_interval;
   options.election_timeout = options_.election_timeout;
-  options.max_request_bytes = options_.max_request_bytes;
+  options.max_request_bytes = options_.max_request_bytes + kEnvelopeBytes;
   options.watch.progress_notify_interval = options_.watch_progress_notify_interval;
   node_ = std::make_unique<Node>(
       std::move(options), Node::Dependencies{loop_, *transport_, random_, *storage_.log, *store_, *this});
