@@ -1,21 +1,16 @@
 #include "storage/mvcc/key_record.h"
 
 #include <algorithm>
-#include <cstddef>
 #include <cstring>
 #include <new>
 
 namespace cairn::storage {
 
-namespace {
-constexpr size_t kKeyOffset = offsetof(KeyRecord, key_bytes) + sizeof(uint32_t);
-}
-
 KeyRecord* KeyRecord::New(std::string_view key) {
-  void* memory = ::operator new(std::max(sizeof(KeyRecord), kKeyOffset + key.size()));
+  void* memory = ::operator new(sizeof(KeyRecord) + key.size());
   auto* record = new (memory) KeyRecord();
   record->key_bytes = static_cast<uint32_t>(key.size());
-  std::memcpy(static_cast<char*>(memory) + kKeyOffset, key.data(), key.size());
+  std::memcpy(static_cast<char*>(memory) + sizeof(KeyRecord), key.data(), key.size());
   return record;
 }
 

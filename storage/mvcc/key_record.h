@@ -58,7 +58,9 @@ struct KeyRecord {
   static KeyRecord* New(std::string_view key);
   static void Delete(KeyRecord* record);
 
-  std::string_view key() const { return {reinterpret_cast<const char*>(&key_bytes + 1), key_bytes}; }
+  std::string_view key() const {
+    return {reinterpret_cast<const char*>(this) + sizeof(KeyRecord), key_bytes};
+  }
 
   // The version a reader at `revision` sees, tombstones included; nullptr when the key was not yet born.
   const KeyVersion* At(int64_t revision) const {
