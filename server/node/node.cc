@@ -93,6 +93,10 @@ void Node::Start() {
   ArmTick();
   if (options_.configuration.voters.size() == 1 && options_.configuration.voters.front() == options_.self) {
     raft_->Campaign();  // nobody else could lead: no need to wait
+  } else {
+    // A leader that lives is heard within a few heartbeats. If there is none, the whole cluster has just
+    // started: an election timeout would be wasted. Where there is one, the pre-vote disturbs nobody.
+    CampaignAfter(2 * options_.heartbeat_interval, 4 * options_.heartbeat_interval, options_.self);
   }
   ScheduleDrive();
   RunStoreBackground();
@@ -129,8 +133,7 @@ bool Node::is_up(raft::NodeId peer) const {
   return it != peer_up_.end() && it->second;
 }
 
-// --- The turn
-// -------------------------------------------------------------------------------------------------------
+// --- The turn ---
 
 void Node::ScheduleDrive() {
   if (drive_scheduled_ || stopped_) return;
@@ -257,8 +260,7 @@ void Node::SendOutbox() {
   }
 }
 
-// --- Leadership
-// -----------------------------------------------------------------------------------------------------
+// --- Leadership ---
 
 void Node::OnLeadershipChanged() {
   const raft::NodeId leader = raft_->leader();
@@ -272,9 +274,10 @@ void Node::OnLeadershipChanged() {
   } else if (known_leader_ != raft::NodeId()) {
     leader_lost_at_ = loop_.Now();
   }
+  const bool leader_was_known = known_leader_ != raft::NodeId();
   known_leader_ = leader;
   known_leader_term_ = raft_->term();
-  observer_.OnLeader(leader, raft_->term());
+  if (leader != raft::NodeId() || leader_was_known) observer_.OnLeader(leader, raft_->term());
 
   std::vector<ErrorDone> moved;
   std::erase_if(leader_moves_, [&](LeaderMove& move) {
@@ -337,8 +340,7 @@ absl::Duration Node::TimeWithoutLeader() const {
   return std::max(loop_.Now() - leader_lost_at_, absl::Nanoseconds(1));
 }
 
-// --- Peers
-// ----------------------------------------------------------------------------------------------------------
+// --- Peers ---
 
 void Node::OnPeerBatch(raft::NodeId from, PeerBatch batch) {
   if (stopped_) return;
@@ -376,19 +378,24 @@ void Node::OnPeerDown(raft::NodeId peer) {
     lease_desk_.ResendAll();
     raft_->LeaderUnreachable();
     // The leader's process is most likely dead. The random part keeps the others from splitting the vote.
-    const int64_t delay_us = absl::ToInt64Microseconds(options_.failover_delay);
-    const auto random_part = static_cast<int64_t>(random_.Next() % static_cast<uint64_t>(delay_us + 1));
-    failover_timer_ = loop_.After(absl::Microseconds(random_part), [this, peer] {
-      if (raft_->leader() != peer && raft_->leader() != raft::NodeId()) return;  // another leads already
-      if (is_up(peer)) return;                                                   // it was the connection only
-      raft_->Campaign();
-      ScheduleDrive();
-    });
+    CampaignAfter(absl::ZeroDuration(), options_.failover_delay, peer);
   }
+  if (hand_over_done_ && BestSuccessor() == raft::NodeId()) std::exchange(hand_over_done_, nullptr)();
   ScheduleDrive();
 }
 
 // --- The cluster
+void Node::CampaignAfter(absl::Duration low, absl::Duration high, raft::NodeId lost) {
+  const auto range_us = static_cast<uint64_t>(absl::ToInt64Microseconds(high - low));
+  const auto random_us = static_cast<int64_t>(random_.Next() % (range_us + 1));
+  failover_timer_ = loop_.After(low + absl::Microseconds(random_us), [this, lost] {
+    if (raft_->leader() != lost && raft_->leader() != raft::NodeId()) return;  // somebody leads
+    if (is_up(lost)) return;                                                   // it was the connection only
+    raft_->Campaign();
+    ScheduleDrive();
+  });
+}
+
 // ----------------------------------------------------------------------------------------------------
 
 std::vector<MemberInfo> Node::Members() const {

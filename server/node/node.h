@@ -151,6 +151,9 @@ class Node final : public Kernel, public NetEvents {
   void SendOutbox();
   void OnLeadershipChanged();
   void WatchForStalledDisk();
+  // Starts a pre-vote after a random time between the two, unless somebody else than `lost` leads by then or
+  // the connection to `lost` is back.
+  void CampaignAfter(absl::Duration low, absl::Duration high, raft::NodeId lost);
   PeerBatch& OutboxOf(raft::NodeId peer) { return outbox_[peer]; }
   // The other voter with the longest log, preferring one whose connection stands; 0 = none.
   raft::NodeId BestSuccessor() const;

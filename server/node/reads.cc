@@ -62,8 +62,7 @@ void Node::OnReadState(const raft::ReadState& state) {
   ScheduleDrive();
 }
 
-// --- Leases
-// ---------------------------------------------------------------------------------------------------------
+// --- Leases ---
 
 void Node::LeaseKeepAlive(storage::LeaseId id, LeaseDone done) {
   if (stopped_) return done({.error = ClientError::kStopped});

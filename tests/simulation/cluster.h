@@ -85,6 +85,7 @@ class Cluster {
   std::map<raft::Term, raft::NodeId> leader_of_term_;
   std::vector<raft::Term> committed_terms_;                 // by index - 1: what some member has applied
   std::map<raft::NodeId, raft::LogIndex> checked_applied_;  // of this life
+  std::map<raft::LogIndex, uint64_t> state_hashes_;         // where some member's apply has stood
   std::deque<std::string> last_events_;
   std::string violation_;
   RunReport report_;

@@ -33,6 +33,7 @@ class Member final : public server::NodeObserver {
   void Start();
   // The process ends between two operations. Of the writes under way a prefix reaches the disks.
   void Crash(bool silent);
+  void SetFaults(const DiskFaults& faults) { faults_ = faults; }
   void Pause() { life_->loop.Pause(); }
   void Resume() { life_->loop.Resume(); }
 
@@ -83,7 +84,7 @@ class Member final : public server::NodeObserver {
   Network& network_;
   Dice& dice_;
   const server::NodeOptions options_;
-  const DiskFaults faults_;
+  DiskFaults faults_;
 
   storage::MemoryLogDisk log_disk_;
   storage::MemoryStateDisk state_disk_;

@@ -26,6 +26,7 @@ class Watcher::Stream : public server::WatchSink, public std::enable_shared_from
   }
 
   bool writable() const override {
+    if (owner_->on_events_) return true;
     if (!blocked_ && (under_way_ >= kMaxUnderWay || owner_->dice_.Chance(0.02))) {
       blocked_ = true;
       // Time passes, then the client reads again.

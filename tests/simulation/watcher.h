@@ -16,7 +16,8 @@ namespace cairn::sim {
 
 class Watcher {
  public:
-  // `on_events`, if set, hears of each revision as it comes.
+  // `on_events`, if set, hears of each revision as it comes; such a watcher always reads at once, the others
+  // do not.
   Watcher(std::string key, std::string range_end, Scheduler& scheduler, Dice& dice,
           std::function<void(int64_t revision, const Changes&)> on_events);
   ~Watcher();
