@@ -170,6 +170,10 @@ etcdserverpb::Compare Generator::Comparison() {
       break;
     default:
       compare.set_lease(Chance(500) ? 0 : Lease());
+      // Ids that the servers chose have no common order.
+      if (compare.lease() != 0 && compare.result() != etcdserverpb::Compare::EQUAL) {
+        compare.set_result(etcdserverpb::Compare::NOT_EQUAL);
+      }
   }
   return compare;
 }

@@ -21,5 +21,6 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 from .api import Api, Client  # noqa: E402
 from .cluster import Cluster, Member  # noqa: E402
 from .program import Conversation, find_build_directory, find_server  # noqa: E402
+from .waiting import wait_until  # noqa: E402
 
-__all__ = ["Api", "Client", "Cluster", "Conversation", "Member", "find_build_directory", "find_server"]
+__all__ = ["Api", "Client", "Cluster", "Conversation", "Member", "find_build_directory", "find_server", "wait_until"]
