@@ -157,6 +157,40 @@ TEST_F(LessorTest, ARenewalInAGapHoldsItsPromise) {
   EXPECT_THAT(Expired(), IsEmpty());
 }
 
+TEST_F(LessorTest, TimeWithoutLeasesAndConfirmationsDoesNotLengthenTheFirstLease) {
+  Lead();
+  clock_.Advance(absl::Hours(1));
+  Grant(1, 5);
+  EXPECT_EQ(TimeToLive(1), 5);
+  RunConfirmed(absl::Seconds(5));
+  EXPECT_THAT(Expired(), ElementsAre(1));
+}
+
+TEST_F(LessorTest, ALongGapLengthensALeaseRenewedInItByTwoElectionTimeoutsAtMost) {
+  Lead();
+  Grant(1, 5);
+  clock_.Advance(absl::Hours(1));
+  lessor_.Renew(LeaseId(1));
+  RunConfirmed(absl::Seconds(5) + 2 * kElection);
+  EXPECT_THAT(Expired(), ElementsAre(1));
+}
+
+// A round begun before the renewal is confirmed after it, then the next one: both count.
+TEST_F(LessorTest, ARenewalBetweenTwoLateConfirmationsHoldsItsPromise) {
+  Lead();
+  Grant(1, 5);
+  clock_.Advance(kElection);
+  const absl::Duration begun = clock_.Now();
+  clock_.Advance(kElection);
+  ASSERT_EQ(lessor_.Renew(LeaseId(1)).ttl_s, 5);
+  lessor_.QuorumConfirmed(begun);
+  lessor_.QuorumConfirmed(clock_.Now());
+  RunConfirmed(absl::Milliseconds(4900));
+  EXPECT_THAT(Expired(), IsEmpty());
+  RunConfirmed(absl::Milliseconds(100));
+  EXPECT_THAT(Expired(), ElementsAre(1));
+}
+
 TEST_F(LessorTest, AnUnknownLeaseIsNotRenewed) {
   Lead();
   EXPECT_EQ(lessor_.Renew(LeaseId(1)).ttl_s, 0);
