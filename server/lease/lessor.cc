@@ -153,12 +153,17 @@ Lessor::Time Lessor::TimeToLive(storage::LeaseId id) const {
   return {absl::ToInt64Seconds(left), lease.granted_ttl_s};
 }
 
+// One round is under way at a time: of those still to be confirmed only one can have begun before now, and
+// the one after it counts from there, so a point further than two election timeouts ahead is never reached
+// before its time.
 Lessor::Point Lessor::Present() const {
-  return counted_ + std::max(loop_.Now() - anchor_, absl::ZeroDuration());
+  return counted_ + std::clamp(loop_.Now() - anchor_, absl::ZeroDuration(), 2 * options_.election_timeout);
 }
 
 void Lessor::Add(storage::LeaseId id, int64_t granted_ttl_s, int64_t remaining_ttl_s) {
   Remove(id);
+  // Without leases nobody asks the quorum: that time is no gap in anybody's.
+  if (leases_.empty()) anchor_ = std::max(anchor_, loop_.Now());
   Lease& lease = leases_[id];
   const Point now = Present();
   const absl::Duration left = absl::Seconds(remaining_ttl_s > 0 ? remaining_ttl_s : granted_ttl_s);

@@ -85,7 +85,8 @@ class Lessor {
   // Forgets everything, marks of proposed expiries included.
   void StepDown();
 
-  // A quorum has confirmed this leader in a round that began at `at` (Loop::Now() then).
+  // A quorum has confirmed this leader in a round that began at `at` (Loop::Now() then). Rounds follow each
+  // other: the next begins only when this one is over.
   void QuorumConfirmed(absl::Duration at);
 
   bool leading() const { return leading_; }
