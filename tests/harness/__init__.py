@@ -17,6 +17,9 @@ import os
 
 # A forked child only calls exec: gRPC need not prepare for more.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+# Threads whose calls fail at once do not wait for the network: gRPC itself must look often whether a connection has come
+# about, not every five seconds.
+os.environ.setdefault("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "20")
 
 from .api import Api, Client  # noqa: E402
 from .cluster import Cluster, Member  # noqa: E402

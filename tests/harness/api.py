@@ -17,7 +17,8 @@ RPC_PROTO = "proto/etcd/rpc.proto"
 # A member that restarts is found again at once, not after gRPC's backoff of up to two minutes.
 CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    # Also the time a connection may take to come about.
+    ("grpc.min_reconnect_backoff_ms", 2000),
     ("grpc.max_reconnect_backoff_ms", 200),
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
