@@ -18,7 +18,7 @@
 namespace cairn::storage {
 
 class CountedTree {
-  struct Leaf;
+  struct Node;
 
  public:
   CountedTree();
@@ -55,21 +55,23 @@ class CountedTree {
 
    private:
     friend class CountedTree;
-    const Leaf* leaf_ = nullptr;
+    const Node* leaf_ = nullptr;
     int at_ = 0;
   };
   // At the first record with a key >= `key`.
   Cursor Seek(std::string_view key) const;
 
  private:
-  struct Node;
-  struct Inner;
   struct Entry;
 
-  static std::pair<Node*, bool> InsertInto(Node* node, std::string_view key, KeyRecord** record);
+  const Node* LeafOf(std::string_view key) const;
+  static Node* InsertIntoLeaf(Node* leaf, int at, KeyRecord* record);
+  static std::pair<Node*, bool> InsertInto(Node* node, std::string_view key, KeyRecord* record);
   static void EraseFrom(Node* node, std::string_view key);
-  static void Rebalance(Inner* parent, int child);
-  static uint64_t LiveBefore(const Node* node, std::string_view key);
+  template <typename T>
+  static void EvenOut(Node* left, Node* right, T* left_items, T* right_items, int max);
+  static void Rebalance(Node* parent, int child);
+  uint64_t LiveBefore(std::string_view key) const;
   static void DeleteNode(Node* node, bool with_records);
 
   Node* root_;

@@ -1,7 +1,13 @@
+#include "storage/mvcc/counted_tree.h"
+
 #include <malloc.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "storage/mvcc/key_index.h"
@@ -15,6 +21,119 @@ KeyVersion Version(int64_t mod, bool live) {
   version.create = live ? mod : 0;
   version.version = live ? 1 : 0;
   return version;
+}
+
+// The tree beside a sorted vector of keys and whether each is live.
+class TreeRun {
+ public:
+  explicit TreeRun(uint64_t seed) : random_(seed) {}
+
+  void Run() {
+    for (int phase = 0; phase < 8; ++phase) {
+      if (phase % 3 == 0) BulkLoad(random_() % 4000);
+      // Growing and shrinking in turn; ascending keys now and then, which split differently.
+      const uint64_t grow = phase % 2 == 0 ? 30 : 75;
+      const bool ascending = phase == 3;
+      for (int step = 0; step < 3000; ++step) {
+        const uint64_t dice = random_() % 100;
+        if (dice < grow) {
+          Insert(ascending ? "~" + std::to_string(1000000 + step) : AnyKey());
+        } else if (dice < 90 && !model_.empty()) {
+          EraseAt(random_() % model_.size());
+        } else if (!model_.empty()) {
+          SetLive(random_() % model_.size(), random_() % 2 == 0);
+        }
+        CheckCount();
+        if (testing::Test::HasFatalFailure()) return;
+      }
+      CheckOrder();
+    }
+    while (!model_.empty()) {  // down to nothing
+      EraseAt(random_() % model_.size());
+      CheckCount();
+      if (testing::Test::HasFatalFailure()) return;
+    }
+    CheckOrder();
+  }
+
+ private:
+  using Model = std::vector<std::pair<std::string, bool>>;
+
+  std::string AnyKey() { return std::to_string(random_() % 6000); }
+  Model::iterator At(const std::string& key) {
+    return std::lower_bound(model_.begin(), model_.end(), key,
+                            [](const auto& entry, const std::string& k) { return entry.first < k; });
+  }
+
+  void BulkLoad(size_t wanted) {
+    std::map<std::string, bool> keys;
+    for (size_t i = 0; i < wanted; ++i) keys[AnyKey()] = random_() % 2 == 0;
+    model_.assign(keys.begin(), keys.end());
+    std::vector<KeyRecord*> records;
+    for (const auto& [key, live] : model_) {
+      records.push_back(KeyRecord::New(key));
+      records.back()->newest.version = live ? 1 : 0;
+    }
+    tree_.BulkLoad(std::move(records));
+  }
+  void Insert(const std::string& key) {
+    bool inserted;
+    KeyRecord* record = tree_.FindOrInsert(key, &inserted);
+    const auto at = At(key);
+    ASSERT_EQ(inserted, at == model_.end() || at->first != key);
+    if (!inserted) return;
+    model_.insert(at, {key, true});
+    record->newest.version = 1;
+    tree_.AddLive(key, 1);
+  }
+  void SetLive(size_t at, bool live) {
+    auto& [key, was_live] = model_[at];
+    if (was_live == live) return;
+    tree_.Find(key)->newest.version = live ? 1 : 0;
+    tree_.AddLive(key, live ? 1 : -1);
+    was_live = live;
+  }
+  void EraseAt(size_t at) {
+    SetLive(at, false);
+    tree_.Erase(model_[at].first);
+    model_.erase(model_.begin() + static_cast<int64_t>(at));
+  }
+
+  void CheckCount() {
+    const std::string begin = AnyKey(), end = AnyKey();
+    const auto live = [](const auto& entry) { return entry.second; };
+    const auto from = At(begin);
+    const auto to = begin < end ? At(end) : from;
+    ASSERT_EQ(tree_.CountLive(begin, end, false), static_cast<uint64_t>(std::count_if(from, to, live)));
+    ASSERT_EQ(tree_.CountLive(begin, {}, true),
+              static_cast<uint64_t>(std::count_if(from, model_.end(), live)));
+    ASSERT_EQ(tree_.size(), model_.size());
+    auto cursor = tree_.Seek(begin);
+    ASSERT_EQ(cursor.Valid(), from != model_.end());
+    if (cursor.Valid()) ASSERT_EQ(cursor.record()->key(), from->first);
+  }
+  void CheckOrder() {
+    auto cursor = tree_.Seek("");
+    for (const auto& [key, live] : model_) {
+      ASSERT_TRUE(cursor.Valid());
+      ASSERT_EQ(cursor.record()->key(), key);
+      ASSERT_EQ(cursor.record()->newest.live(), live);
+      cursor.Next();
+    }
+    ASSERT_FALSE(cursor.Valid());
+  }
+
+  std::mt19937_64 random_;
+  CountedTree tree_;
+  Model model_;
+};
+
+TEST(CountedTreeTest, CountsAndOrderMatchASortedVectorAtEveryStep) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    TreeRun(seed).Run();
+    if (HasFatalFailure()) return;
+  }
 }
 
 TEST(KeyIndexTest, CountsAndOrderMatchAMapUnderRandomChanges) {
