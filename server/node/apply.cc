@@ -21,7 +21,6 @@ constexpr absl::Duration kBackgroundSlice = absl::Milliseconds(1);
 void Node::ApplySome() {
   if (engine_refuses_) return;
   const absl::Duration began = loop_.Now();
-  std::vector<raft::Entry> batch;
   while (!to_apply_.empty() && !stopped_) {
     if (loop_.Now() - began > kApplySlice) {
       apply_again_posted_ = true;
@@ -33,14 +32,17 @@ void Node::ApplySome() {
       });
       break;
     }
-    batch.clear();
+    // By the entry, and the clock after each: small commands may be many in few bytes.
+    size_t entries = 0;
     size_t bytes = 0;
-    while (!to_apply_.empty() && batch.size() < kApplyEntries && bytes < kApplyBytes) {
-      bytes += to_apply_.front().size_bytes();
-      batch.push_back(std::move(to_apply_.front()));
+    while (!to_apply_.empty() && entries < kApplyEntries && bytes < kApplyBytes) {
+      const raft::Entry entry = std::move(to_apply_.front());
       to_apply_.pop_front();
+      bytes += entry.size_bytes();
+      ++entries;
+      store_.Apply({&entry, 1}, &outcome_);
+      if (loop_.Now() - began > kApplySlice) break;
     }
-    store_.Apply(batch, &outcome_);
     if (!CommitStore()) break;
   }
 }
@@ -53,7 +55,9 @@ bool Node::CommitStore() {
     engine_refuses_ = true;
     engine_retry_timer_ = loop_.After(kEngineRetry, [this] {
       engine_refuses_ = false;
-      if (CommitStore()) ScheduleDrive();
+      if (!CommitStore()) return;
+      ScheduleDrive();
+      RunStoreBackground();
     });
     return false;
   }
@@ -113,9 +117,17 @@ void Node::RunStoreBackground() {
   loop_.Post([this, alive = alive_] {
     if (!*alive || stopped_) return;
     background_posted_ = false;
-    // Never while a batch waits for the engine: what the store does now would go in front of it.
-    if (engine_refuses_ || !store_.DoBackgroundWork(kBackgroundSlice)) return;
-    RunStoreBackground();
+    // Never while a batch waits for the engine: what the store does now would go in front of it. Goes on when
+    // the engine has taken the batch.
+    if (engine_refuses_) return;
+    switch (store_.DoBackgroundWork(kBackgroundSlice)) {
+      case storage::BackgroundWork::kNone:
+        return;
+      case storage::BackgroundWork::kMore:
+        return RunStoreBackground();
+      case storage::BackgroundWork::kRefused:
+        background_retry_timer_ = loop_.After(kEngineRetry, [this] { RunStoreBackground(); });
+    }
   });
 }
 

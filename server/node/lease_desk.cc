@@ -56,6 +56,10 @@ void LeaseDesk::Tick(absl::Duration now) {
     late.push_back(std::move(calls_.begin()->second.done));
     calls_.erase(calls_.begin());
   }
+  if (!late.empty()) {
+    // Without a leader nobody takes them: they must not gather.
+    std::erase_if(unsent_, [this](uint64_t call_id) { return !calls_.contains(call_id); });
+  }
   for (auto& [call_id, call] : calls_) {
     if (!call.sent || call.sent_at + limits_.resend_after > now) continue;
     call.sent = false;

@@ -35,7 +35,7 @@ class LeaseDesk {
   // The calls to be sent (again) now.
   std::vector<LeaseCall> TakeUnsent(absl::Duration now);
 
-  // An answer; one that says "not the leader" puts the call back among the unsent.
+  // An answer; one that says "not the leader" leaves the call here, to be sent again after a while.
   void OnAnswer(const LeaseAnswer& answer);
 
   // The leader changed or the connection to it broke: everything is unsent again.

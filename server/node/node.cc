@@ -108,6 +108,7 @@ void Node::Stop() {
   tick_timer_.reset();
   failover_timer_.reset();
   engine_retry_timer_.reset();
+  background_retry_timer_.reset();
   RefuseAllForwarded(ClientError::kStopped);
   for (PhysicalCompaction& compaction : physical_compactions_) {
     compaction.result.error = ClientError::kStopped;
@@ -163,8 +164,9 @@ void Node::Tick() {
   const absl::Duration now = loop_.Now();
   raft_->Tick();
   read_round_refused_ = false;
-  // Two heartbeats without an answer: the question or the answer was lost.
-  barriers_.GiveUpRoundBegunBefore(now - 2 * options_.heartbeat_interval);
+  // The question or the answer was lost, though the connection stood. Not sooner: where members are far apart
+  // a round takes some heartbeats, and each one given up would have to begin anew.
+  barriers_.GiveUpRoundBegunBefore(now - options_.election_timeout);
   proposals_.Expire(now, raft_->leader() != raft::NodeId());
   barriers_.Expire(now);
   lease_desk_.Tick(now);
@@ -254,6 +256,7 @@ void Node::SendOutbox() {
     const std::vector<raft::Payload> forwarded = sending.forward;  // shared, to name what was not sent
     if (net_.Send(peer, std::move(sending))) continue;
     if (had_raft) raft_->PeerUnreachable(peer);
+    if (had_raft && peer == raft_->leader()) AbandonReadRound();
     for (const raft::Payload& commands : forwarded)
       RefuseForwarded(options_.self, commands, ClientError::kTooManyRequests);
     // Lease calls and answers: asked again after a while.
@@ -329,6 +332,7 @@ void Node::MoveLeader(raft::NodeId to, ErrorDone done) {
   if (std::find(voters.begin(), voters.end(), to) == voters.end())
     return done(ClientError::kBadLeaderTransferee);
   if (to == options_.self) return done(ClientError::kOk);
+  if (leader_moves_.size() >= options_.max_waiting) return done(ClientError::kTooManyRequests);
   leader_moves_.push_back({to, loop_.Now() + options_.election_timeout * 3, std::move(done)});
   raft_->TransferLeadership(to);
   ScheduleDrive();
@@ -366,6 +370,7 @@ void Node::OnPeerBatch(raft::NodeId from, PeerBatch batch) {
 
 void Node::OnPeerUp(raft::NodeId peer) {
   peer_up_[peer] = true;
+  read_round_refused_ = false;
   ScheduleDrive();
 }
 
@@ -376,6 +381,7 @@ void Node::OnPeerDown(raft::NodeId peer) {
   if (peer == raft_->leader()) {
     proposals_.FailForwarded(ClientError::kTimeoutConnectionLost);
     lease_desk_.ResendAll();
+    AbandonReadRound();
     raft_->LeaderUnreachable();
     // The leader's process is most likely dead. The random part keeps the others from splitting the vote.
     CampaignAfter(absl::ZeroDuration(), options_.failover_delay, peer);
@@ -384,7 +390,6 @@ void Node::OnPeerDown(raft::NodeId peer) {
   ScheduleDrive();
 }
 
-// --- The cluster
 void Node::CampaignAfter(absl::Duration low, absl::Duration high, raft::NodeId lost) {
   const auto range_us = static_cast<uint64_t>(absl::ToInt64Microseconds(high - low));
   const auto random_us = static_cast<int64_t>(random_.Next() % (range_us + 1));
@@ -396,7 +401,7 @@ void Node::CampaignAfter(absl::Duration low, absl::Duration high, raft::NodeId l
   });
 }
 
-// ----------------------------------------------------------------------------------------------------
+// --- What it is asked ---
 
 std::vector<MemberInfo> Node::Members() const {
   std::vector<MemberInfo> members = options_.members;

@@ -137,6 +137,8 @@ class Node final : public Kernel, public NetEvents {
 
   bool is_leader() const { return raft_->role() == raft::Role::kLeader; }
   bool is_up(raft::NodeId peer) const;
+  // Leads, and in this very term has taken the leases over.
+  bool CountsLeases() const { return is_leader() && lessor_.leading() && lessor_.term() == raft_->term(); }
   void Fail(const absl::Status& reason);
 
   // --- The turn (node.cc) ---
@@ -177,7 +179,11 @@ class Node final : public Kernel, public NetEvents {
   void AnswerPhysicalCompactions();
 
   // --- Reads and leases (reads.cc) ---
+  // True: `done` was called, with kStopped or kTooManyRequests.
+  bool RefusesLocalRead(Done& done);
   void StartReadRound();
+  // The question to the leader, or its answer, was lost.
+  void AbandonReadRound();
   void OnReadState(const raft::ReadState& state);
   void RouteLeaseCalls();
   void AnswerLeaseCall(const LeaseCall& call, absl::AnyInvocable<void(const LeaseAnswer&)> answer);
@@ -255,6 +261,7 @@ class Node final : public Kernel, public NetEvents {
   // Reads.
   bool read_round_refused_ = false;  // try again after a tick or when something has changed
   bool background_posted_ = false;
+  std::unique_ptr<Timer> background_retry_timer_;
 
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // false: callbacks that come late do nothing
 };

@@ -52,7 +52,8 @@ void Proposals::Add(internal::Command& command, Kernel::Done done, absl::Duratio
 
 raft::Payload Proposals::TakeBatch(raft::Term term, bool forwarded) {
   std::string batch;
-  while (!queued_.empty()) {
+  size_t commands = 0;
+  while (!queued_.empty() && commands < limits_.max_batch_commands) {
     Queued& next = queued_.front();
     if (!batch.empty() && batch.size() + next.bytes.size() > limits_.max_batch_bytes) break;
     Waiter* waiter = Find(next.request_id);
@@ -60,12 +61,17 @@ raft::Payload Proposals::TakeBatch(raft::Term term, bool forwarded) {
       waiter->state = forwarded ? State::kForwarded : State::kAppended;
       waiter->term = term;
       AppendCommand(next.bytes, &batch);
+      ++commands;
     }
-    queued_bytes_ -= next.bytes.size();
-    queued_.pop_front();
+    PopQueued();
   }
   if (batch.empty()) return nullptr;
   return std::make_shared<const std::string>(std::move(batch));
+}
+
+void Proposals::PopQueued() {
+  queued_bytes_ -= queued_.front().bytes.size();
+  queued_.pop_front();
 }
 
 void Proposals::Complete(uint64_t request_id, storage::Result result) {
@@ -99,6 +105,8 @@ void Proposals::Expire(absl::Duration now, bool leader_known) {
     --waiting_;
   }
   DropAnswered();
+  // Without a leader nobody takes them: what nobody waits for must not fill the queue.
+  while (!queued_.empty() && Find(queued_.front().request_id) == nullptr) PopQueued();
   for (auto& [done, error] : late) done(ErrorResult(error));
 }
 

@@ -29,6 +29,7 @@ class Proposals {
     size_t max_waiting = 50'000;            // callers at once
     size_t max_queued_bytes = 64 << 20;     // of commands not sent yet
     size_t max_batch_bytes = 256 << 10;     // of one entry; a single command may be larger
+    size_t max_batch_commands = 1000;       // so that applying one entry takes a few milliseconds at most
     size_t max_command_bytes = 1536 << 10;  // etcd's --max-request-bytes
     absl::Duration time_limit = absl::Seconds(7);
   };
@@ -77,6 +78,7 @@ class Proposals {
   };
 
   Waiter* Find(uint64_t request_id);
+  void PopQueued();
   // Answers and forgets; `waiter` may dangle afterwards.
   void Answer(Waiter* waiter, storage::Result result);
   void DropAnswered();

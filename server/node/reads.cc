@@ -5,8 +5,19 @@
 
 namespace cairn::server {
 
+bool Node::RefusesLocalRead(Done& done) {
+  if (!stopped_ && reads_.running() < options_.max_waiting) return false;
+  storage::Result refused;
+  refused.error = stopped_ ? ClientError::kStopped : ClientError::kTooManyRequests;
+  done(std::move(refused));
+  return true;
+}
+
 void Node::Range(etcdserverpb::RangeRequest request, Done done) {
-  if (request.serializable()) return reads_.Range(std::move(request), std::move(done));
+  if (request.serializable()) {
+    if (!RefusesLocalRead(done)) reads_.Range(std::move(request), std::move(done));
+    return;
+  }
   LinearizableBarrier(
       [this, request = std::move(request), done = std::move(done)](ClientError error) mutable {
         if (error == ClientError::kOk) return reads_.Range(std::move(request), std::move(done));
@@ -23,7 +34,10 @@ void Node::ReadTxn(etcdserverpb::TxnRequest request, Done done) {
       serializable = serializable && op.has_request_range() && op.request_range().serializable();
     }
   }
-  if (serializable) return reads_.Txn(std::move(request), std::move(done));
+  if (serializable) {
+    if (!RefusesLocalRead(done)) reads_.Txn(std::move(request), std::move(done));
+    return;
+  }
   LinearizableBarrier(
       [this, request = std::move(request), done = std::move(done)](ClientError error) mutable {
         if (error == ClientError::kOk) return reads_.Txn(std::move(request), std::move(done));
@@ -33,7 +47,9 @@ void Node::ReadTxn(etcdserverpb::TxnRequest request, Done done) {
       });
 }
 
-void Node::HashKv(storage::Revision at, Done done) { reads_.HashKv(at, std::move(done)); }
+void Node::HashKv(storage::Revision at, Done done) {
+  if (!RefusesLocalRead(done)) reads_.HashKv(at, std::move(done));
+}
 
 void Node::LinearizableBarrier(ErrorDone done) {
   if (stopped_) return done(ClientError::kStopped);
@@ -42,9 +58,18 @@ void Node::LinearizableBarrier(ErrorDone done) {
 }
 
 void Node::StartReadRound() {
+  const raft::NodeId leader = raft_->leader();
+  // A question that cannot reach the leader would only be waited for in vain.
+  if (leader != options_.self && !is_up(leader)) return;
   const uint64_t round = barriers_.BeginRound(loop_.Now());
   if (raft_->ReadIndex(round)) return;
   barriers_.RoundFailed(round);
+  read_round_refused_ = true;
+}
+
+void Node::AbandonReadRound() {
+  if (is_leader()) return;  // its round is repeated with every heartbeat, and ends with the term
+  barriers_.GiveUpRoundBegunBefore(absl::InfiniteDuration());
   read_round_refused_ = true;
 }
 
@@ -56,7 +81,7 @@ void Node::OnReadState(const raft::ReadState& state) {
   }
   const std::optional<absl::Duration> began = barriers_.RoundBegan(state.context);
   if (!began.has_value()) return;  // given up meanwhile
-  if (lessor_.leading() && is_leader() && lessor_.term() == raft_->term()) lessor_.QuorumConfirmed(*began);
+  if (CountsLeases()) lessor_.QuorumConfirmed(*began);
   barriers_.Confirmed(state.context, state.index);
   barriers_.Applied(store_.applied_index());
   ScheduleDrive();
@@ -100,7 +125,8 @@ void Node::AnswerLeaseCall(const LeaseCall& call, absl::AnyInvocable<void(const 
   LinearizableBarrier([this, call, answer = std::move(answer)](ClientError error) mutable {
     LeaseAnswer result{.call_id = call.call_id};
     const storage::LeaseId id(call.lease_id);
-    if (error != ClientError::kOk || !lessor_.leading()) {
+    // A confirmed round may be read in the turn that also brings the end of the term.
+    if (error != ClientError::kOk || !CountsLeases()) {
       result.error = error != ClientError::kOk ? error : ClientError::kNotLeader;
       return answer(result);
     }
@@ -119,17 +145,24 @@ void Node::KeepAliveAtLeader(uint64_t call_id, storage::LeaseId id,
   if (!renewal.needs_clear) return answer(result);
   // A shorter remainder stands in the log: a new leader would start from it. The answer waits until it is
   // gone.
+  const raft::Term term = lessor_.term();
   internal::Command command;
-  command.mutable_lease_checkpoint()->set_term(raft_->term().value());
+  command.mutable_lease_checkpoint()->set_term(term.value());
   command.mutable_lease_checkpoint()->add_leases()->set_id(id.value());
-  Propose(std::move(command), [result, answer = std::move(answer)](storage::Result&& applied) mutable {
-    result.error = applied.error;
-    answer(result);
-  });
+  Propose(std::move(command),
+          [this, term, result, answer = std::move(answer)](storage::Result&& applied) mutable {
+            result.error = applied.error;
+            // In a later term the store passes the entry over: whoever leads then counts from the shorter
+            // remainder. The caller asks again.
+            const bool term_over = applied.error == ClientError::kOk && store_.applied_term() != term;
+            if (term_over || applied.error == ClientError::kLeaderChanged)
+              result.error = ClientError::kNotLeader;
+            answer(result);
+          });
 }
 
 void Node::DriveLessor() {
-  if (!is_leader() || !lessor_.leading() || lessor_.lease_count() == 0) return;
+  if (!CountsLeases() || lessor_.lease_count() == 0) return;
   // Time counts only while a quorum goes on confirming this leader.
   if (!barriers_.wants_round()) LinearizableBarrier([](ClientError) {});
   if (raft_->transferring()) return;

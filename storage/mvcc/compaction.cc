@@ -22,7 +22,7 @@ int64_t StoreImpl::PruneThreshold() const {
   return std::min(committed_.compact_revision, oldest_pin);
 }
 
-bool StoreImpl::CompactionSlice(WorkBudget* budget) {
+BackgroundWork StoreImpl::CompactionSlice(WorkBudget* budget) {
   const int64_t compact = committed_.compact_revision;
   const int64_t bound = TombstoneBound();
   if (compact != held_compact_ || bound != held_bound_) {
@@ -37,7 +37,7 @@ bool StoreImpl::CompactionSlice(WorkBudget* budget) {
   }
   // A checkpoint under way relies on the index to know every dead revision that the engine may still have.
   while (checkpointing_ == nullptr && !index_.Pruned(PruneThreshold())) {
-    if (budget->spent()) return true;
+    if (budget->spent()) return BackgroundWork::kMore;
     index_.Prune(PruneThreshold(), kPruneSlice, &dead_);
     budget->Spend(static_cast<int64_t>(kPruneSlice) * kVisitKeyNs);
   }
@@ -68,12 +68,12 @@ bool StoreImpl::CompactionSlice(WorkBudget* budget) {
       physical.compact_revision = compact;
       removal_->Put(Family::kMeta, kPhysicalKey, EncodeStateRecord(physical));
     }
-    if (removal_ops_ == 0 && announced_ == 0) return false;
+    if (removal_ops_ == 0 && announced_ == 0) return BackgroundWork::kNone;
     const absl::Status status = engine_->Write(*removal_, 0);
-    if (absl::IsUnavailable(status)) return true;
+    if (absl::IsUnavailable(status)) return BackgroundWork::kRefused;
     if (!status.ok()) {
       fatal_ = status;
-      return false;
+      return BackgroundWork::kNone;
     }
     removal_->Clear();
     removal_ops_ = 0;
@@ -82,7 +82,7 @@ bool StoreImpl::CompactionSlice(WorkBudget* budget) {
       StartSpaceReclaim();
       if (on_physically_compacted_) on_physically_compacted_();
     }
-    if (budget->spent()) return true;
+    if (budget->spent()) return BackgroundWork::kMore;
   }
 }
 

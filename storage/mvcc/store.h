@@ -108,12 +108,21 @@ class ReadRun {
   virtual Result TakeResult() = 0;
 };
 
+// What is left of the background work after a slice of it.
+enum class BackgroundWork : uint8_t {
+  kNone,     // nothing, until the store says so (SetOnBackgroundWork)
+  kMore,     // go on in a later turn
+  kRefused,  // the engine takes no write for the moment: go on a little later
+};
+
 struct StoreOptions {
   uint64_t self = 0;         // this member's id, compared with Command.origin
   uint64_t database_id = 0;  // names the data directory in index checkpoints: one of another is not used
   int max_txn_ops = 128;     // of each list of a transaction
   size_t hot_value_bytes = 32 << 20;  // budget for values kept in memory
-  uint64_t flush_entries = 50'000;    // flush when so many log entries are unflushed
+  // Flush when so many commands and events are unflushed: what a restart after a crash replays. An entry may
+  // hold thousands of commands, so entries would say little.
+  uint64_t flush_work = 50'000;
   uint64_t checkpoint_min_events =
       200'000;  // write an index checkpoint after so many events (or half the keys, if more)
 };
@@ -188,9 +197,9 @@ class Store {
   // --- Background
   // ------------------------------------------------------------------------------------------------
 
-  // Removal of compacted history, checkpoints, flushes: does a slice of about `budget`. True: there is more
-  // to do now. `wake` is called on the core loop when there is work again.
-  virtual bool DoBackgroundWork(absl::Duration budget) = 0;
+  // Removal of compacted history, checkpoints, flushes: does a slice of about `budget`.
+  // `wake` is called on the core loop when there is work again.
+  virtual BackgroundWork DoBackgroundWork(absl::Duration budget) = 0;
   virtual void SetOnBackgroundWork(std::function<void()> wake) = 0;
   // Called on the core loop when physically_compacted_revision() moved.
   virtual void SetOnPhysicallyCompacted(std::function<void()> callback) = 0;

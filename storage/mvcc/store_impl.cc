@@ -184,11 +184,12 @@ void StoreImpl::PinReleased() {
   if (physical_ < committed_.compact_revision && !index_.Pruned(PruneThreshold())) WakeBackground();
 }
 
-bool StoreImpl::DoBackgroundWork(absl::Duration budget) {
+BackgroundWork StoreImpl::DoBackgroundWork(absl::Duration budget) {
   WorkBudget left(budget);
   if (CheckpointDue()) StartCheckpoint();
   const bool more_checkpoint = CheckpointSlice(&left);
-  return CompactionSlice(&left) || more_checkpoint;
+  const BackgroundWork compaction = CompactionSlice(&left);
+  return more_checkpoint ? BackgroundWork::kMore : compaction;
 }
 
 }  // namespace cairn::storage

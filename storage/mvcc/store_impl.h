@@ -94,7 +94,7 @@ class StoreImpl : public Store {
   std::vector<std::string> KeysOfLease(LeaseId id) const override { return leases_.SortedKeys(id.value()); }
   std::vector<cairn::internal::MemberAttributes> MemberAttributes() const override;
 
-  bool DoBackgroundWork(absl::Duration budget) override;
+  BackgroundWork DoBackgroundWork(absl::Duration budget) override;
   void SetOnBackgroundWork(std::function<void()> wake) override { on_background_work_ = std::move(wake); }
   void SetOnPhysicallyCompacted(std::function<void()> callback) override {
     on_physically_compacted_ = std::move(callback);
@@ -148,7 +148,7 @@ class StoreImpl : public Store {
 
   // --- compaction.cc
   int64_t PruneThreshold() const;
-  bool CompactionSlice(WorkBudget* budget);
+  BackgroundWork CompactionSlice(WorkBudget* budget);
   void StartSpaceReclaim();
 
   // --- checkpointing.cc

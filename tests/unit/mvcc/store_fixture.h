@@ -85,7 +85,7 @@ class StoreHarness {
   }
   void Background() {
     do Drain();
-    while (store_->DoBackgroundWork(absl::Microseconds(200)) || !tasks_.empty());
+    while (store_->DoBackgroundWork(absl::Microseconds(200)) != BackgroundWork::kNone || !tasks_.empty());
   }
   void Flush() {
     engine_->Flush([](absl::Status status) { EXPECT_TRUE(status.ok()); });

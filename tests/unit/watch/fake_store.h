@@ -134,7 +134,7 @@ class FakeStore final : public storage::Store {
   bool FindLease(storage::LeaseId, storage::LeaseInfo*) const override { return false; }
   std::vector<std::string> KeysOfLease(storage::LeaseId) const override { return {}; }
   std::vector<cairn::internal::MemberAttributes> MemberAttributes() const override { return {}; }
-  bool DoBackgroundWork(absl::Duration) override { return false; }
+  storage::BackgroundWork DoBackgroundWork(absl::Duration) override { return storage::BackgroundWork::kNone; }
   void SetOnBackgroundWork(std::function<void()>) override {}
   void SetOnPhysicallyCompacted(std::function<void()>) override {}
   uint64_t state_hash() const { return 0; }
