@@ -44,7 +44,7 @@ void SetAside(etcdserverpb::StatusResponse* status) {
   if (status->raftterm() != 0) status->set_raftterm(1);
   if (status->raftappliedindex() != 0) status->set_raftappliedindex(1);
   if (status->dbsize() != 0) status->set_dbsize(1);
-  if (status->dbsizeinuse() != 0) status->set_dbsizeinuse(1);
+  status->clear_dbsizeinuse();
   if (!status->version().empty()) status->set_version("set");
   status->clear_storageversion();
   status->clear_dbsizequota();
