@@ -6,6 +6,7 @@
 #include "absl/time/time.h"
 #include "boost/asio/buffer.hpp"
 #include "boost/asio/error.hpp"
+#include "server/rpc/framing.h"
 
 namespace cairn::rpc {
 namespace {
@@ -280,7 +281,7 @@ void Connection::Flush() {
     if (closed_) return;
     if (!more) break;
   }
-  if (out.capacity() > kKeepWriteBufferBytes) out = std::string();
+  if (out.capacity() > kKeepWriteBufferBytes) FreeString(&out);
   NotifyWritable();
   CloseIfDone();
 }
@@ -428,7 +429,7 @@ void Connection::Close(CancelReason reason) {
   session_.reset();
   boost::system::error_code ignored;
   socket_.close(ignored);
-  unwritten_ = std::string();
+  FreeString(&unwritten_);
   core_->OnConnectionClosed(*this);
 }
 

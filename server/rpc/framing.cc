@@ -53,7 +53,7 @@ void FrameReader::Keep() {
   if (kept_at_ == kept_.size()) {
     kept_at_ = 0;
     if (kept_.capacity() > kKeepCapacityBytes) {
-      kept_ = std::string();
+      FreeString(&kept_);
     } else {
       kept_.clear();
     }
@@ -66,7 +66,7 @@ void FrameReader::Keep() {
 }
 
 void FrameReader::Clear() {
-  kept_ = std::string();
+  FreeString(&kept_);
   kept_at_ = 0;
   chunk_ = {};
 }

@@ -19,6 +19,9 @@
 
 namespace cairn::rpc {
 
+// Empties a string and gives its memory back: assigning an empty one keeps the capacity.
+inline void FreeString(std::string* s) { std::string().swap(*s); }
+
 inline constexpr size_t kFrameHeaderBytes = 5;
 
 struct Frame {

@@ -23,7 +23,7 @@ void OutputPool::Put(OutputNode* node) {
     delete node;
     return;
   }
-  node->owned = std::string();
+  FreeString(&node->owned);
   node->shared.reset();
   node->inline_size = 0;
   node->begins_message = false;
@@ -40,17 +40,16 @@ OutputNode* OutputQueue::Append(OutputPool& pool) {
   return node;
 }
 
-void OutputQueue::Push(OutputPool& pool, bool compressed, std::string message) {
+void OutputQueue::Push(OutputPool& pool, bool compressed, std::string_view prefix, std::string body) {
   OutputNode* node = Append(pool);
   node->begins_message = true;
-  const auto header = FrameHeader(compressed, message.size());
-  std::memcpy(node->inlined.data(), header.data(), header.size());
-  node->inline_size = header.size();
-  if (message.size() <= OutputNode::kInlineBytes - header.size()) {
-    std::memcpy(node->inlined.data() + header.size(), message.data(), message.size());
-    node->inline_size += static_cast<uint8_t>(message.size());
-  } else {
-    node->owned = std::move(message);
+  const auto header = FrameHeader(compressed, prefix.size() + body.size());
+  AppendInline({header.data(), header.size()}, node);
+  if (!AppendInline(prefix, node)) {
+    body.insert(0, prefix);
+    node->owned = std::move(body);
+  } else if (!AppendInline(body, node)) {
+    node->owned = std::move(body);
   }
   size_ += node->size();
 }

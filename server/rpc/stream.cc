@@ -92,6 +92,7 @@ void Stream::Reset() {
   // All else was dropped when the stream closed, or is overwritten by the next one.
   method_ = nullptr;
   peer_.reset();
+  rules_ = RequestRules();
   metadata_ = Metadata();
   refusal_.reset();
   encoding_name_.clear();
@@ -99,13 +100,13 @@ void Stream::Reset() {
   timeout_ = absl::InfiniteDuration();
   encoding_ = Encoding::kIdentity;
   withheld_window_ = 0;
-  accepts_gzip_ = has_content_type_ = headers_complete_ = false;
+  accepts_gzip_ = has_content_type_ = headers_complete_ = malformed_ = false;
   paused_ = resuming_ = remote_ended_ = half_close_delivered_ = false;
   headers_ = Metadata();
   trailers_ = Metadata();
   headers_sent_ = deferred_ = finished_ = cancelled_ = false;
   code_ = GrpcCode::kOk;
-  message_ = std::string();
+  FreeString(&message_);
   on_cancel_ = nullptr;
 }
 
@@ -117,7 +118,21 @@ void Stream::Refuse(std::string_view http_status, GrpcCode code, std::string mes
     refusal_ = std::make_unique<Refusal>(Refusal{http_status, code, std::move(message)});
 }
 
+void Stream::ResetMalformed() {
+  nghttp2_submit_rst_stream(connection_->session(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_PROTOCOL_ERROR);
+  connection_->FlushSoon();
+  if (std::exchange(finished_, true)) return;
+  connection_->core().timers->Cancel(*this);
+  TellCancelled(CancelReason::kRefused);
+}
+
 bool Stream::OnHeader(std::string_view name, std::string_view value) {
+  if (malformed_) return true;
+  if (!rules_.OnField(name, value)) {
+    malformed_ = true;
+    ResetMalformed();
+    return true;
+  }
   if (headers_complete_) return true;  // trailers of the client: gRPC gives them no meaning
   const size_t limit = connection_->core().options.max_header_list_bytes;
   header_bytes_ += name.size() + value.size() + kFieldOverheadBytes;
@@ -168,11 +183,14 @@ bool Stream::OnHeader(std::string_view name, std::string_view value) {
 }
 
 void Stream::OnHeadersComplete(bool end_stream) {
-  if (headers_complete_) {
-    if (end_stream) OnEndStream();
-    return;
+  if (malformed_) return;
+  // A second block are trailers, and trailers end the request.
+  const bool well_formed = headers_complete_ ? end_stream : rules_.OnHeadersEnd();
+  if (!well_formed) {
+    malformed_ = true;
+    return ResetMalformed();
   }
-  headers_complete_ = true;
+  if (std::exchange(headers_complete_, true)) return OnEndStream();
   if (!has_content_type_) Refuse("415", GrpcCode::kInvalidArgument, "missing gRPC request content-type");
   if (encoding_ == Encoding::kUnknown) {
     Refuse("200", GrpcCode::kUnimplemented,
@@ -378,17 +396,23 @@ void Stream::AddTrailer(std::string_view key, std::string_view value) {
   trailers_.Add(key, IsBinaryKey(key) ? EncodeBase64(value) : std::string(value));
 }
 
-void Stream::Respond(std::string body) {
-  Send(std::move(body));
+void Stream::Respond(std::string_view prefix, std::string body) {
+  Queue(prefix, std::move(body));
   Finish(GrpcCode::kOk, {});
 }
 
-void Stream::Send(std::string message) {
+void Stream::Send(std::string message) { Queue({}, std::move(message)); }
+
+void Stream::Queue(std::string_view prefix, std::string message) {
   if (finished_ || !MayQueue()) return;
   const size_t before = output_.size();
-  const bool compress = compresses() && message.size() >= kMinCompressedBytes;
-  if (compress) message = Gzip(message);
-  output_.Push(connection_->core().output_pool, compress, std::move(message));
+  OutputPool& pool = connection_->core().output_pool;
+  if (compresses() && prefix.size() + message.size() >= kMinCompressedBytes) {
+    message.insert(0, prefix);
+    output_.Push(pool, /*compressed=*/true, {}, Gzip(message));
+  } else {
+    output_.Push(pool, /*compressed=*/false, prefix, std::move(message));
+  }
   Queued(before);
 }
 

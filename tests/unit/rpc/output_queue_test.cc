@@ -38,6 +38,16 @@ TEST(OutputQueueTest, BytesComeOutInOrderWhateverTheSteps) {
   }
 }
 
+TEST(OutputQueueTest, PoolKeepsNodesButNotTheirStrings) {
+  OutputPool pool;
+  OutputQueue queue;
+  queue.Push(pool, false, std::string(1 << 20, 'L'));
+  queue.Clear(pool);
+  OutputNode* node = pool.Get();
+  EXPECT_LT(node->owned.capacity(), 100u);
+  pool.Put(node);
+}
+
 TEST(OutputQueueTest, KnowsWhetherAMessageIsCutInTwo) {
   OutputPool pool;
   OutputQueue queue;
