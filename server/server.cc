@@ -105,6 +105,7 @@ absl::Status Server::ListenForPeers() {
 absl::Status Server::OpenStore() {
   storage::StoreOptions options;
   options.self = identity_.self.value();
+  options.database_id = storage_.directory->identity().incarnation_id;
   options.max_txn_ops = options_.max_txn_ops;
   const absl::Duration began = loop_.Now();
   absl::StatusOr<std::unique_ptr<storage::Store>> store =

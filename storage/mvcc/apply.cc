@@ -25,11 +25,13 @@ void StoreImpl::Apply(std::span<const raft::Entry> entries, Outcome* outcome) {
     applied_.applied_index = entry.index.value();
     applied_.applied_term = entry.term.value();
     ++batch_entries_;
+    ++applied_work_;
     char index[8];
     StoreLittle64(index, entry.index.value());
     HashEffect({index, sizeof index});
     if (entry.type != raft::EntryType::kCommand || entry.data == nullptr || entry.data->empty()) continue;
     CAIRN_CHECK(commands_.ParseFromString(*entry.data)) << "entry " << entry.index << " does not parse";
+    applied_work_ += static_cast<uint64_t>(commands_.commands_size());
     for (const Command& command : commands_.commands()) ApplyCommand(entry.term.value(), command, outcome);
   }
 }
@@ -38,6 +40,7 @@ void StoreImpl::EndTxn(WriteTxn* txn, Outcome* outcome) {
   if (txn->changes == 0) return;
   applied_.revision = txn->revision();
   events_since_checkpoint_ += txn->changes;
+  applied_work_ += txn->changes;
   outcome->events.push_back({Revision(applied_.revision), std::move(txn->events)});
 }
 

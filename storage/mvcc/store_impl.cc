@@ -151,6 +151,7 @@ absl::Status StoreImpl::Commit() {
   if (!status.ok()) return status;
   const bool compacted = applied_.compact_revision != committed_.compact_revision;
   committed_ = applied_;
+  committed_work_ = applied_work_;
   batch_->Clear();
   batch_entries_ = 0;
   batch_sealed_ = false;
@@ -161,19 +162,33 @@ absl::Status StoreImpl::Commit() {
 }
 
 void StoreImpl::MaybeFlush() {
-  if (flushing_ || committed_.applied_index - flushed_index_ < options_.flush_entries) return;
+  if (!flushing_ && committed_work_ - flushed_work_ >= options_.flush_work) StartFlush(nullptr);
+}
+
+void StoreImpl::StartFlush(std::function<void()> then) {
   flushing_ = true;
-  engine_->Flush(
-      [this, alive = std::weak_ptr<int>(alive_), index = committed_.applied_index](absl::Status status) {
-        if (alive.expired()) return;
-        flushing_ = false;
-        if (!status.ok()) {
-          fatal_ = std::move(status);
-          return;
-        }
-        flushed_index_ = index;
-        MaybeFlush();
-      });
+  engine_->Flush([this, alive = std::weak_ptr<int>(alive_), index = committed_.applied_index,
+                  work = committed_work_, then = std::move(then)](absl::Status status) {
+    if (alive.expired()) return;
+    flushing_ = false;
+    if (absl::IsResourceExhausted(status) || absl::IsUnavailable(status)) {
+      // A full disk is not the end: the log keeps what is not flushed, the next commit asks again.
+    } else if (!status.ok()) {
+      fatal_ = std::move(status);
+      return;
+    } else {
+      flushed_index_ = index;
+      flushed_work_ = work;
+      MaybeFlush();
+    }
+    if (then) then();
+  });
+}
+
+// What a crash interrupted goes on at once.
+void StoreImpl::SetOnBackgroundWork(std::function<void()> wake) {
+  on_background_work_ = std::move(wake);
+  if (physical_ < committed_.compact_revision || CheckpointDue()) WakeBackground();
 }
 
 void StoreImpl::WakeBackground() {

@@ -95,7 +95,7 @@ class StoreImpl : public Store {
   std::vector<cairn::internal::MemberAttributes> MemberAttributes() const override;
 
   BackgroundWork DoBackgroundWork(absl::Duration budget) override;
-  void SetOnBackgroundWork(std::function<void()> wake) override { on_background_work_ = std::move(wake); }
+  void SetOnBackgroundWork(std::function<void()> wake) override;
   void SetOnPhysicallyCompacted(std::function<void()> callback) override {
     on_physically_compacted_ = std::move(callback);
   }
@@ -144,6 +144,7 @@ class StoreImpl : public Store {
   absl::Status LoadIndex();
   absl::Status ReplayEvents(int64_t after);
   void MaybeFlush();
+  void StartFlush(std::function<void()> then);
   void WakeBackground();
 
   // --- compaction.cc
@@ -179,6 +180,10 @@ class StoreImpl : public Store {
 
   uint64_t flushed_index_ = 0;
   bool flushing_ = false;
+  // Commands and events since opening: applied, committed to the engine, flushed.
+  uint64_t applied_work_ = 0;
+  uint64_t committed_work_ = 0;
+  uint64_t flushed_work_ = 0;
   absl::Status fatal_;  // of work in the background; Commit reports it
 
   std::multiset<int64_t> pins_;

@@ -39,7 +39,7 @@ void Member::Start() {
   storage::StoreOptions store_options;
   store_options.self = id().value();
   store_options.hot_value_bytes = 4 << 10;  // small, so that cold reads happen
-  store_options.flush_entries = 40;         // often, so that flushes meet crashes
+  store_options.flush_work = 40;            // often, so that flushes meet crashes
   store_options.checkpoint_min_events = 120;
   SimLoop* loop = &life_->loop;
   absl::StatusOr<std::unique_ptr<storage::Store>> store =

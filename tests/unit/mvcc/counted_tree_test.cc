@@ -110,7 +110,8 @@ class TreeRun {
     ASSERT_EQ(tree_.size(), model_.size());
     auto cursor = tree_.Seek(begin);
     ASSERT_EQ(cursor.Valid(), from != model_.end());
-    if (cursor.Valid()) ASSERT_EQ(cursor.record()->key(), from->first);
+    if (!cursor.Valid()) return;
+    ASSERT_EQ(cursor.record()->key(), from->first);
   }
   void CheckOrder() {
     auto cursor = tree_.Seek("");

@@ -75,7 +75,7 @@ TEST_P(StoreModelTest, AnswersAsTheModelThroughCrashesCompactionsAndCheckpoints)
   std::mt19937_64 random(seed);
   StoreOptions options;
   options.checkpoint_min_events = 50 + random() % 200;
-  options.flush_entries = 20 + random() % 300;
+  options.flush_work = 20 + random() % 300;
   options.hot_value_bytes = seed % 2 == 0 ? 4096 : 1 << 20;
   StoreHarness h(options);
   Model model;
