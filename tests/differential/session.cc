@@ -421,6 +421,7 @@ void Session::ExpireLeases() {
   const int64_t expiry = view_.revision + 1;  // deletes all three at once
   Check(pair.WaitForEvent(id, expiry));
   Check(pair.WaitUntilEmpty());
+  last_writer_ = pair.cairn_member();  // the one that is known to have applied the expiry
   view_.revision = names_.AddRevision(expiry, expiry);
   deletions_.insert(expiry);
 }
