@@ -5,6 +5,12 @@
 #include "server/node/node.h"
 
 namespace cairn::server {
+namespace {
+
+// How long commands wait for a quorum to have the entry before theirs.
+constexpr absl::Duration kShareEntry = absl::Milliseconds(1);
+
+}  // namespace
 
 void Node::Propose(internal::Command command, Done done) {
   storage::Result refused;
@@ -21,10 +27,12 @@ void Node::Propose(internal::Command command, Done done) {
 }
 
 bool Node::ProposalGateOpen() const {
-  // One entry of commands is on its way at a time: what arrives meanwhile shares the next one. It is through
-  // when this disk has it or a quorum has, whichever comes first, so that a leader with a slow disk does not
-  // hold the others up.
-  return persisted_ >= last_proposed_ || raft_->commit() >= last_proposed_;
+  // One entry of commands is on its way at a time: what arrives meanwhile shares the next one, and a turn of
+  // messages and syncs costs the same for one command as for a hundred. It is through when a quorum has it;
+  // a quorum that takes long is not waited for once this disk has it, so that distance costs no throughput,
+  // nor a leader's slow disk.
+  if (raft_->commit() >= last_proposed_) return true;
+  return persisted_ >= last_proposed_ && loop_.Now() - last_proposed_at_ >= kShareEntry;
 }
 
 void Node::ProposeQueued() {
@@ -60,6 +68,7 @@ void Node::ProposeQueued() {
   }
   if (raft_->Propose({std::move(entry)}) == raft::ProposeResult::kAccepted) {
     last_proposed_ = raft_->last_index();
+    last_proposed_at_ = loop_.Now();
     return;
   }
   // The only refusal left: too much is uncommitted. Nothing happened.

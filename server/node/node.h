@@ -226,6 +226,7 @@ class Node final : public Kernel, public NetEvents {
       unwritten_hard_state_;      // only its commit index is new: goes with the next write
   raft::LogIndex persisted_;      // this member has everything up to here on disk
   raft::LogIndex last_proposed_;  // of the newest entry this leader appended
+  absl::Duration last_proposed_at_;
 
   // Leadership.
   raft::NodeId known_leader_;
