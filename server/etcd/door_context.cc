@@ -1,5 +1,7 @@
 #include "server/etcd/door_context.h"
 
+#include <utility>
+
 namespace cairn::server {
 namespace {
 
@@ -31,16 +33,11 @@ bool DoorContext::RefusedWithoutLeader(rpc::Call& call) const {
 
 void UnaryCall::Answer(storage::Result&& result) {
   if (result.error != ClientError::kOk) return Fail(result.error);
-  Answer(result.revision, result.body);
+  Answer(result.revision, std::move(result.body));
 }
 
-void UnaryCall::Answer(storage::Revision revision, std::string_view body) {
-  const HeaderBytes header = door_->Header(revision);
-  std::string message;
-  message.reserve(header.view().size() + body.size());
-  message.append(header.view());
-  message.append(body);
-  call_->Respond(std::move(message));
+void UnaryCall::Answer(storage::Revision revision, std::string body) {
+  call_->Respond(door_->Header(revision).view(), std::move(body));
   ReportIfSlow(GrpcCode::kOk);
 }
 

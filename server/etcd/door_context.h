@@ -73,7 +73,7 @@ class UnaryCall {
   // The error, or the header of `result.revision` and the body.
   void Answer(storage::Result&& result);
   // The header of `revision`, then `body`: the other fields, serialized.
-  void Answer(storage::Revision revision, std::string_view body);
+  void Answer(storage::Revision revision, std::string body);
   // A message as it is, its header (if it has one) set by the caller.
   void AnswerWhole(const google::protobuf::MessageLite& message);
 

@@ -62,8 +62,9 @@ class Call {
   virtual void AddHeader(std::string_view key, std::string_view value) = 0;
   virtual void AddTrailer(std::string_view key, std::string_view value) = 0;
 
-  // Unary: one message and status OK.
-  virtual void Respond(std::string body) = 0;
+  // Unary: one message, made of `prefix` (copied, best when short) followed by `body`, and status OK.
+  virtual void Respond(std::string_view prefix, std::string body) = 0;
+  void Respond(std::string body) { Respond({}, std::move(body)); }
   void Respond(const google::protobuf::MessageLite& message) { Respond(message.SerializeAsString()); }
 
   // Streams: one message, made of `prefix` (copied) followed by `parts` (shared). Always taken whole, so look

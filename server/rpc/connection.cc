@@ -133,7 +133,8 @@ void Connection::Receive(std::string_view bytes) {
   const ssize_t used =
       nghttp2_session_mem_recv(session_.get(), reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   if (chunk_stream_ != nullptr) std::exchange(chunk_stream_, nullptr)->KeepChunk();
-  if (used < 0) close_after_flush_ = true;  // after the GOAWAY that says why, if there is one
+  // A session that wants no more bytes has queued the GOAWAY that says why.
+  if (used < 0 || broken_ || nghttp2_session_want_read(session_.get()) == 0) return Break();
   FlushSoon();
 }
 
@@ -218,7 +219,7 @@ void Connection::OnPing(const nghttp2_frame& frame) {
   nghttp2_submit_goaway(session_.get(), NGHTTP2_FLAG_NONE,
                         nghttp2_session_get_last_proc_stream_id(session_.get()), NGHTTP2_ENHANCE_YOUR_CALM,
                         reinterpret_cast<const uint8_t*>(kWhy.data()), kWhy.size());
-  close_after_flush_ = true;
+  broken_ = true;
 }
 
 // --- Writing
@@ -295,7 +296,7 @@ void Connection::Write(std::string_view bytes) {
     return Close(CancelReason::kConnectionLost);
   }
   if (written == bytes.size()) return;
-  unwritten_.assign(bytes.substr(written));
+  unwritten_.append(bytes.substr(written));
   if (std::exchange(waiting_writable_, true)) return;
   socket_.async_wait(
       boost::asio::ip::tcp::socket::wait_write,
@@ -308,7 +309,9 @@ void Connection::OnWritable(const boost::system::error_code& error) {
   if (error) return Close(CancelReason::kConnectionLost);
   const std::string rest = std::exchange(unwritten_, std::string());
   Write(rest);
-  if (!closed_ && unwritten_.empty()) FlushSoon();
+  if (closed_ || !unwritten_.empty()) return;
+  if (lingering_) return Linger();
+  FlushSoon();
 }
 
 void Connection::AddQueued(ptrdiff_t bytes) {
@@ -408,6 +411,31 @@ void Connection::CloseIfDone() {
   if (close_after_flush_ || ended || drained) Linger();
 }
 
+void Connection::Break() {
+  std::string& out = core_->write_buffer;
+  out.clear();
+  Fill();  // what fails now was of a broken session
+  EndCalls(CancelReason::kConnectionLost);
+  session_.reset();
+  lingering_ = true;
+  if (unwritten_.empty()) {
+    Write(out);
+  } else {
+    unwritten_.append(out);
+  }
+  if (!closed_) Linger();
+}
+
+void Connection::EndCalls(CancelReason reason) {
+  while (!streams_.empty()) {
+    Stream& stream = streams_.front();
+    --stream_count_;
+    --core_->stats.calls;
+    stream.OnClosed(reason);
+    intrusive_ptr_release(static_cast<Call*>(&stream));
+  }
+}
+
 void Connection::Linger() {
   lingering_ = true;
   boost::system::error_code ignored;
@@ -419,13 +447,7 @@ void Connection::Close(CancelReason reason) {
   if (std::exchange(closed_, true)) return;
   const std::shared_ptr<Connection> self = shared_from_this();
   core_->timers->Cancel(*this);
-  while (!streams_.empty()) {
-    Stream& stream = streams_.front();
-    --stream_count_;
-    --core_->stats.calls;
-    stream.OnClosed(reason);
-    intrusive_ptr_release(static_cast<Call*>(&stream));
-  }
+  EndCalls(reason);
   session_.reset();
   boost::system::error_code ignored;
   socket_.close(ignored);

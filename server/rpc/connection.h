@@ -7,8 +7,8 @@
 // Thread safety: none; the loop's thread.
 // Lifetime:      shared by the server core and the waits it has running.
 // Invariants:    the session is destroyed only outside of its own callbacks; while bytes wait for the socket
-// no more are taken from
-//                the session, so that all that waits for a slow client waits in its streams, counted.
+//                no more are taken from the session (but its last words), so that all that waits for a slow
+//                client waits in its streams, counted.
 #ifndef CAIRN_SERVER_RPC_CONNECTION_H_
 #define CAIRN_SERVER_RPC_CONNECTION_H_
 
@@ -87,6 +87,9 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   bool Fill();
   void OnPing(const nghttp2_frame& frame);
   void SendFinalGoAway();
+  // The client broke the protocol: its calls end now, the GOAWAY that says why goes out, and nothing else.
+  void Break();
+  void EndCalls(CancelReason reason);
   void Linger();
   void CloseIfDone();
   Stream* Find(int32_t stream_id);
@@ -115,6 +118,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   bool dirty_ = false;
   bool draining_ = false;
   bool final_goaway_sent_ = false;
+  bool broken_ = false;  // within a callback of the session; Break follows
   bool close_after_flush_ = false;
   bool lingering_ = false;
   bool waiting_writable_ = false;

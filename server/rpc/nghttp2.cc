@@ -56,6 +56,7 @@ Http2Settings::Http2Settings(const ServerOptions& options) {
   CAIRN_CHECK(nghttp2_option_new(&option_) == 0) << "out of memory";
   nghttp2_option_set_no_auto_window_update(option_, 1);
   nghttp2_option_set_no_closed_streams(option_, 1);
+  nghttp2_option_set_no_http_messaging(option_, 1);  // RequestRules checks what matters
   nghttp2_option_set_stream_reset_rate_limit(option_, options.stream_reset_burst,
                                              options.stream_resets_per_second);
 }

@@ -7,6 +7,17 @@
 #include "server/rpc/framing.h"
 
 namespace cairn::rpc {
+namespace {
+
+// False when the node has no room for all of `bytes`.
+bool AppendInline(std::string_view bytes, OutputNode* node) {
+  if (bytes.size() > OutputNode::kInlineBytes - node->inline_size) return false;
+  std::memcpy(node->inlined.data() + node->inline_size, bytes.data(), bytes.size());
+  node->inline_size += static_cast<uint8_t>(bytes.size());
+  return true;
+}
+
+}  // namespace
 
 OutputPool::~OutputPool() {
   while (free_ != nullptr) delete std::exchange(free_, free_->next);
@@ -60,14 +71,8 @@ void OutputQueue::PushShared(OutputPool& pool, std::string_view prefix, absl::Sp
   OutputNode* node = Append(pool);
   node->begins_message = true;
   const auto header = FrameHeader(/*compressed=*/false, message_bytes);
-  std::memcpy(node->inlined.data(), header.data(), header.size());
-  node->inline_size = header.size();
-  if (prefix.size() <= OutputNode::kInlineBytes - header.size()) {
-    std::memcpy(node->inlined.data() + header.size(), prefix.data(), prefix.size());
-    node->inline_size += static_cast<uint8_t>(prefix.size());
-  } else {
-    node->owned.assign(prefix);
-  }
+  AppendInline({header.data(), header.size()}, node);
+  if (!AppendInline(prefix, node)) node->owned.assign(prefix);
   for (const SharedBytes& part : parts) {
     if (part->empty()) continue;
     if (node->shared) node = Append(pool);

@@ -59,8 +59,9 @@ class OutputQueue {
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
 
-  // One message with its frame header. What does not fit a node's own bytes is kept as a string.
-  void Push(OutputPool& pool, bool compressed, std::string message);
+  // One message, `prefix` and then `body`, with its frame header. A body that does not fit a node's own bytes
+  // is kept as the string it is.
+  void Push(OutputPool& pool, bool compressed, std::string_view prefix, std::string body);
   void PushShared(OutputPool& pool, std::string_view prefix, absl::Span<const SharedBytes> parts);
 
   // Moves the first `bytes` (at most size()) to the end of `out`.

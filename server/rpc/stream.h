@@ -21,6 +21,7 @@
 #include "server/rpc/call.h"
 #include "server/rpc/framing.h"
 #include "server/rpc/output_queue.h"
+#include "server/rpc/request_rules.h"
 #include "server/rpc/router.h"
 #include "server/rpc/server_core.h"
 #include "server/rpc/timer_queue.h"
@@ -51,7 +52,7 @@ class Stream final : public Call, private TimerEntry {
   using Call::Finish;
   using Call::Respond;
   using Call::Send;
-  void Respond(std::string body) override;
+  void Respond(std::string_view prefix, std::string body) override;
   void Send(std::string_view prefix, absl::Span<const SharedBytes> parts) override;
   void Send(std::string message) override;
   size_t queued_bytes() const override { return output_.size(); }
@@ -99,6 +100,8 @@ class Stream final : public Call, private TimerEntry {
     std::string message;
   };
   void Refuse(std::string_view http_status, GrpcCode code, std::string message);
+  // The request is no HTTP: resets the stream, without an answer.
+  void ResetMalformed();
   void Start();
   void CheckUnary();
   void DeliverUnary();
@@ -116,6 +119,7 @@ class Stream final : public Call, private TimerEntry {
   void SubmitStatusOnly(std::string_view http_status);
   void SubmitTrailer();
   std::vector<nghttp2_nv> StatusFields() const;
+  void Queue(std::string_view prefix, std::string message);
   void Conclude();
   void TellCancelled(CancelReason reason);
   void DropOutput();
@@ -128,6 +132,7 @@ class Stream final : public Call, private TimerEntry {
   std::shared_ptr<const std::string> peer_;
 
   // --- From the request's headers ---
+  RequestRules rules_;
   Metadata metadata_;
   std::unique_ptr<Refusal> refusal_;  // the first reason found not to serve this call
   std::string encoding_name_;         // set when it is unknown
@@ -137,6 +142,7 @@ class Stream final : public Call, private TimerEntry {
   bool accepts_gzip_ = false;
   bool has_content_type_ = false;
   bool headers_complete_ = false;
+  bool malformed_ = false;  // reset; what else comes of it is ignored
 
   // --- Reading ---
   FrameReader reader_;

@@ -22,14 +22,18 @@ TEST(OutputQueueTest, BytesComeOutInOrderWhateverTheSteps) {
     OutputQueue queue;
     const auto shared = std::make_shared<const std::string>(330, 's');
     const auto empty = std::make_shared<const std::string>();
-    queue.Push(pool, false, "small");
-    queue.Push(pool, false, std::string(5000, 'L'));
+    queue.Push(pool, false, "", "small");
+    queue.Push(pool, false, "", std::string(5000, 'L'));
+    queue.Push(pool, false, "head", "small");
+    queue.Push(pool, false, "head", std::string(5000, 'L'));
+    queue.Push(pool, false, std::string(200, 'h'), "small");
     queue.PushShared(pool, "prefix", {shared, empty, shared});
     queue.PushShared(pool, std::string(200, 'p'), {shared});
     queue.PushShared(pool, "", {});
-    const std::string expected = Framed("small") + Framed(std::string(5000, 'L')) +
-                                 Framed("prefix" + *shared + *shared) +
-                                 Framed(std::string(200, 'p') + *shared) + Framed("");
+    const std::string expected =
+        Framed("small") + Framed(std::string(5000, 'L')) + Framed("headsmall") +
+        Framed("head" + std::string(5000, 'L')) + Framed(std::string(200, 'h') + "small") +
+        Framed("prefix" + *shared + *shared) + Framed(std::string(200, 'p') + *shared) + Framed("");
     EXPECT_EQ(queue.size(), expected.size());
     std::string out;
     while (!queue.empty()) queue.MoveTo(pool, std::min(step, queue.size()), &out);
@@ -41,7 +45,7 @@ TEST(OutputQueueTest, BytesComeOutInOrderWhateverTheSteps) {
 TEST(OutputQueueTest, PoolKeepsNodesButNotTheirStrings) {
   OutputPool pool;
   OutputQueue queue;
-  queue.Push(pool, false, std::string(1 << 20, 'L'));
+  queue.Push(pool, false, "", std::string(1 << 20, 'L'));
   queue.Clear(pool);
   OutputNode* node = pool.Get();
   EXPECT_LT(node->owned.capacity(), 100u);
