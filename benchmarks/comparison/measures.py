@@ -13,6 +13,8 @@ MIB = 1024 * 1024
 class Plan:
     """How long and how often: the quick form finds large changes, the full one gives figures to publish."""
 
+    operations = 0  # not 0: so many instead of `seconds`
+
     def __init__(self, quick):
         self.rounds = 1 if quick else 3
         self.seconds = 2 if quick else 5
@@ -22,6 +24,24 @@ class Plan:
         self.many_keys = 100_000 if quick else 1_000_000
         self.idle_watches = 6_000 if quick else 30_000
         self.sync_puts = 5_000 if quick else 20_000
+        self.keys = 100_000
+
+    def length(self):
+        return {"operations": self.operations} if self.operations else {"seconds": self.seconds}
+
+
+class SmokePlan(Plan):
+    """Just enough to see that every operation of every workload succeeds."""
+
+    operations = 500
+
+    def __init__(self):
+        super().__init__(quick=True)
+        self.settle_seconds = 0
+        self.failovers = 1
+        self.keys = 2_000
+        self.many_keys = 2_000
+        self.idle_watches = 300
 
 
 # Loads of some seconds on one cluster, in this order: reads first, for etcd 3.4 reads slower after writes.
@@ -44,13 +64,13 @@ LOADS_OF_FIVE = {"five-put-64": LOADS["put-64"], "five-get-linearizable": LOADS[
 def loads(cluster, plan, names):
     """Short loads, one after the other."""
     results = {}
-    cluster.load.run("fill", keys=100_000)
+    cluster.load.run("fill", keys=plan.keys)
     time.sleep(plan.settle_seconds)
     for name in names:
         workload, options = (LOADS | LOADS_OF_FIVE)[name]
-        results[name] = cluster.load.run(workload, seconds=plan.seconds, **options)
+        results[name] = cluster.load.run(workload, keys=plan.keys, **plan.length(), **options)
         results[name]["resident_mib"] = max(cluster.resident_bytes()) / MIB
-        time.sleep(0.5)
+        time.sleep(plan.settle_seconds / 5)
     return results
 
 
@@ -103,7 +123,7 @@ def many_keys(cluster, plan):
     cluster.load.run("fill", connections=6, outstanding=12, value_bytes=256, **keys)
     time.sleep(2 * plan.settle_seconds)
     results = {"resident_mib": max(cluster.resident_bytes()) / MIB}
-    one_at_a_time = {"connections": 3, "outstanding": 1, "seconds": plan.seconds}
+    one_at_a_time = {"connections": 3, "outstanding": 1, **plan.length()}
     results["count_ms"] = cluster.load.run("count", **one_at_a_time, **keys)["p50_us"] / 1000
     results["page_ms"] = cluster.load.run("page", **one_at_a_time, **keys)["p50_us"] / 1000
     restarts = []
