@@ -67,6 +67,7 @@ absl::Status Server::Start(OnEnd on_end) {
   if (!status.ok()) return status;
   node_->Start();
   transport_->Start(identity_.members, node_.get());
+  memory_trimmer_ = std::make_unique<MemoryTrimmer>(loop_, MemoryTrimmer::ProcessMemory());
   return absl::OkStatus();
 }
 

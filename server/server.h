@@ -15,6 +15,7 @@
 #include "server/identity.h"
 #include "server/log.h"
 #include "server/log_limiter.h"
+#include "server/memory_trimmer.h"
 #include "server/node/node.h"
 #include "server/options.h"
 #include "server/rpc/health.h"
@@ -71,6 +72,7 @@ class Server final : private NodeObserver {
   OnEnd on_end_;
   ClusterIdentity identity_;
   LogLimiter slow_requests_;
+  std::unique_ptr<MemoryTrimmer> memory_trimmer_;
   bool stopping_ = false;
 
   // In the order of their making; each uses those before it.
