@@ -185,7 +185,8 @@ std::array<Outcome, 2> Session::Do(const Call& call) {
   std::array<Outcome, 2> outcomes;
   Send(call, member, &outcomes);
   caller_.Wait();
-  if (!AnswersLocally(*call.request)) last_writer_ = member;
+  // Whoever answered has applied what it answered.
+  last_writer_ = member;
   Finish(call, &outcomes);
   return outcomes;
 }
