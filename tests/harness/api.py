@@ -26,24 +26,35 @@ CHANNEL_OPTIONS = [
 ]
 
 
-def _descriptor_set():
+def _load(proto):
+    """A descriptor pool of its own with that file and what it imports."""
     with tempfile.TemporaryDirectory() as directory:
         out = pathlib.Path(directory) / "descriptors"
         subprocess.run(
-            ["protoc", "-I", SOURCE_ROOT, "--include_imports", f"--descriptor_set_out={out}", RPC_PROTO],
+            ["protoc", "-I", SOURCE_ROOT, "--include_imports", f"--descriptor_set_out={out}", proto],
             check=True,
             cwd=SOURCE_ROOT,
         )
-        return descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes())
+        files = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes())
+    pool = descriptor_pool.DescriptorPool()
+    for file in files.file:
+        pool.AddSerializedFile(file.SerializeToString())
+    return pool
+
+
+def load_messages(proto):
+    """The messages of one .proto file as attributes of an object, whether they belong to the API or not."""
+    pool = _load(proto)
+    factory = message_factory.MessageFactory(pool)
+    types = pool.FindFileByName(proto).message_types_by_name
+    return type("Messages", (), {name: factory.GetPrototype(message) for name, message in types.items()})
 
 
 class Api:
     """Every message of rpc.proto and kv.proto as an attribute: api.PutRequest(key=b"a")."""
 
     def __init__(self):
-        pool = descriptor_pool.DescriptorPool()
-        for file in _descriptor_set().file:
-            pool.AddSerializedFile(file.SerializeToString())
+        pool = _load(RPC_PROTO)
         factory = message_factory.MessageFactory(pool)
         self.services = pool.FindFileByName(RPC_PROTO).services_by_name
         self._type_of = factory.GetPrototype

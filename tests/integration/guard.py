@@ -28,6 +28,9 @@ class Guard:
             with cluster.connect(index) as client:
                 for number in range(200):
                     client.KV.Put(cluster.api.PutRequest(key=b"warm-up", value=b"%d" % number), timeout=5)
+                # Caches of recent values, events and log entries fill in any use.
+                for number in range(20):
+                    client.KV.Put(cluster.api.PutRequest(key=b"warm-up-%d" % number, value=bytes(400_000)), timeout=5)
         self.pids = [member.pid for member in cluster.members]
         self.rest = [resident_bytes(pid) for pid in self.pids]
 
