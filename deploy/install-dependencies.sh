@@ -6,14 +6,14 @@ set -euo pipefail
 build_packages=(
   ca-certificates cmake ninja-build g++ pkg-config
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler libabsl-dev
-  librocksdb-dev libnghttp2-dev libboost1.81-dev libssl-dev zlib1g-dev
+  librocksdb-dev libnghttp2-dev libboost1.81-dev libssl-dev zlib1g-dev libgoogle-perftools-dev
   libcli11-dev libyaml-cpp-dev libspdlog-dev nlohmann-json3-dev libxxhash-dev
 )
 test_packages=(
   ccache libgtest-dev libgmock-dev libbenchmark-dev clang-format clang-tidy
   etcd-server etcd-client nghttp2-client
   python3 python3-grpcio python3-grpc-tools python3-protobuf python3-pytest python3-etcd3 python3-yaml
-  golang-go nodejs npm git procps
+  golang-go nodejs npm git procps strace
 )
 
 case "${1:-}" in
