@@ -22,12 +22,13 @@ done
 pids=()
 stop() {
   trap '' INT TERM
-  echo
+  trap - EXIT
   echo "stopping the cluster"
   for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
   for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
 }
 trap 'stop; exit 0' INT TERM
+trap stop EXIT # also when something goes wrong here
 
 for ((i = 0; i < members; i++)); do
   name=n$((i + 1))
@@ -47,13 +48,11 @@ for ((try = 0; ; try++)); do
     if ! kill -0 "${pids[i]}" 2>/dev/null; then
       echo "member n$((i + 1)) ended; the end of $dir/n$((i + 1)).log:" >&2
       tail -n 5 "$dir/n$((i + 1)).log" >&2
-      stop
       exit 1
     fi
   done
   if [ "$try" -ge 150 ]; then
     echo "the cluster is not healthy after 30 seconds; see $dir/n*.log" >&2
-    stop
     exit 1
   fi
   sleep 0.2
@@ -77,7 +76,7 @@ TEXT
 # Any member that ends by itself is told; the others go on.
 while true; do
   for ((i = 0; i < members; i++)); do
-    if [ -n "${pids[i]}" ] && ! kill -0 "${pids[i]}" 2>/dev/null; then
+    if [ -n "${pids[i]:-}" ] && ! kill -0 "${pids[i]}" 2>/dev/null; then
       echo "member n$((i + 1)) (pid ${pids[i]}) has ended; the end of its log:"
       tail -n 2 "$dir/n$((i + 1)).log"
       unset 'pids[i]'
