@@ -64,7 +64,8 @@ void StoreImpl::StartCheckpoint() {
   events_since_checkpoint_ = 0;
   auto writer = blobs_->Create(CheckpointName(header));
   if (!writer.ok()) return;  // the disk may be full: the next one is due after as many events again
-  checkpointing_ = std::make_unique<Checkpointing>(header, this);
+  checkpointing_ = std::make_shared<Checkpointing>(header);
+  checkpoint_pin_ = std::make_unique<Pin>(this, header.revision);
   checkpointing_->writer = std::move(*writer);
   checkpointing_->dead = dead_;
   for (auto [from, to] : {std::pair(&held_.puts, &checkpointing_->dead.puts),
@@ -86,15 +87,16 @@ bool StoreImpl::CheckpointSlice(WorkBudget* budget) {
     c->next_key.assign(cursor.record()->key());
     if (c->encoder.pending_bytes() < kWriteBytes) return true;
   } else {
-    c->encoder.Finish(c->dead);
     c->all_visited = true;
   }
   c->writing = true;
   auto status = std::make_shared<absl::Status>();
   offload_(
-      [writer = c->writer, bytes = c->encoder.Take(), last = c->all_visited, status] {
-        *status = writer->Append(bytes);
-        if (status->ok() && last) *status = writer->Commit();
+      [c = checkpointing_, status] {
+        // There may be millions of dead revisions: too many for a slice.
+        if (c->all_visited) c->encoder.Finish(c->dead);
+        *status = c->writer->Append(c->encoder.Take());
+        if (status->ok() && c->all_visited) *status = c->writer->Commit();
       },
       [this, alive = std::weak_ptr<int>(alive_), status] {
         if (alive.expired()) return;
@@ -107,16 +109,25 @@ bool StoreImpl::CheckpointSlice(WorkBudget* budget) {
 
 void StoreImpl::FinishCheckpoint(bool ok) {
   if (ok) checkpoints_.push_back(CheckpointName(checkpointing_->header));
+  checkpoint_pin_.reset();
   checkpointing_.reset();
-  if (ok) DropOldCheckpoints();
+  if (ok) DropOldCheckpoint();
 }
 
-void StoreImpl::DropOldCheckpoints() {
-  while (checkpoints_.size() > kCheckpointsKept) {
-    // One that cannot be removed goes on to count as kept; the next round tries again.
-    if (!blobs_->Remove(checkpoints_.front()).ok()) return;
-    checkpoints_.erase(checkpoints_.begin());
-  }
+void StoreImpl::DropOldCheckpoint() {
+  if (dropping_checkpoint_ || checkpoints_.size() <= kCheckpointsKept) return;
+  dropping_checkpoint_ = true;
+  auto status = std::make_shared<absl::Status>();
+  offload_([blobs = blobs_, name = checkpoints_.front(), status] { *status = blobs->Remove(name); },
+           [this, alive = std::weak_ptr<int>(alive_), status] {
+             if (alive.expired()) return;
+             dropping_checkpoint_ = false;
+             // One that cannot be removed goes on to count as kept; the next round tries again.
+             if (!status->ok()) return;
+             checkpoints_.erase(checkpoints_.begin());
+             DropOldCheckpoint();
+             WakeBackground();  // its tombstones are due
+           });
 }
 
 }  // namespace cairn::storage

@@ -1,6 +1,7 @@
 // The state of an index checkpoint that is being written.
 //
-// Thread safety: the core loop's thread; the writer is used by one offloaded call at a time.
+// Thread safety: the core loop's thread; while `writing`, the thread of the offloaded call, which may outlive
+// the store.
 #ifndef CAIRN_STORAGE_MVCC_CHECKPOINTING_H_
 #define CAIRN_STORAGE_MVCC_CHECKPOINTING_H_
 
@@ -14,17 +15,15 @@
 namespace cairn::storage {
 
 struct Checkpointing {
-  Checkpointing(const CheckpointHeader& h, StoreImpl* store)
-      : header(h), encoder(h), pin(store, h.revision) {}
+  explicit Checkpointing(const CheckpointHeader& h) : header(h), encoder(h) {}
 
   const CheckpointHeader header;
   CheckpointEncoder encoder;
-  const Pin pin;  // the index keeps what the checkpoint has yet to visit
-  std::shared_ptr<BlobWriter> writer;
+  std::unique_ptr<BlobWriter> writer;
   std::string next_key;
   DeadRevisions dead;  // awaiting removal when the checkpoint began
   bool all_visited = false;
-  bool writing = false;  // an offloaded call uses `writer`
+  bool writing = false;  // an offloaded call has the encoder, the writer and `dead`
 };
 
 }  // namespace cairn::storage

@@ -8,17 +8,25 @@ namespace cairn::storage {
 KeyRecord* KeyIndex::Apply(std::string_view key, const KeyVersion& version) {
   bool inserted;
   KeyRecord* record = tree_.FindOrInsert(key, &inserted);
+  Supersede(record, inserted, version);
+  return record;
+}
+
+void KeyIndex::Apply(const KeyRecord* known, const KeyVersion& version) {
+  Supersede(const_cast<KeyRecord*>(known), false, version);  // the index owns it
+}
+
+void KeyIndex::Supersede(KeyRecord* record, bool fresh, const KeyVersion& version) {
   const bool was_live = record->newest.live();
-  if (was_live) live_bytes_ -= key.size() + record->newest.value_bytes;
-  if (!inserted) {
+  if (was_live) live_bytes_ -= record->key_bytes + record->newest.value_bytes;
+  if (!fresh) {
     if (record->history == nullptr) record->history = new History();
     record->history->Push(record->newest);
   }
   record->newest = version;
-  if (!inserted || !version.live()) changes_.push_back({version.mod, version.sub, record});
-  if (version.live()) live_bytes_ += key.size() + version.value_bytes;
-  if (was_live != version.live()) tree_.AddLive(key, version.live() ? 1 : -1);
-  return record;
+  if (!fresh || !version.live()) changes_.push_back({version.mod, version.sub, record});
+  if (version.live()) live_bytes_ += record->key_bytes + version.value_bytes;
+  if (was_live != version.live()) tree_.AddLive(record->key(), version.live() ? 1 : -1);
 }
 
 size_t KeyIndex::Prune(int64_t threshold, size_t max, DeadRevisions* dead) {

@@ -21,6 +21,8 @@ namespace cairn::storage {
 struct DeadRevisions {
   std::deque<EventPosition> puts;
   std::deque<EventPosition> tombstones;
+  size_t size() const { return puts.size() + tombstones.size(); }
+  bool empty() const { return size() == 0; }
 };
 
 class KeyIndex {
@@ -30,6 +32,8 @@ class KeyIndex {
 
   // Makes `version` the newest of `key` (a tombstone when its `version` is 0). Returns the record.
   KeyRecord* Apply(std::string_view key, const KeyVersion& version);
+  // The same for a key that was just found.
+  void Apply(const KeyRecord* known, const KeyVersion& version);
 
   uint64_t CountLive(std::string_view begin, std::string_view end, bool to_the_end) const {
     return tree_.CountLive(begin, end, to_the_end);
@@ -53,6 +57,8 @@ class KeyIndex {
     uint32_t sub;
     KeyRecord* record;
   };
+
+  void Supersede(KeyRecord* record, bool fresh, const KeyVersion& version);
 
   CountedTree tree_;
   std::deque<Change> changes_;

@@ -37,7 +37,7 @@ StoreImpl::StoreImpl(const StoreOptions& options, StateEngine* engine, BlobStore
 
 StoreImpl::~StoreImpl() {
   on_background_work_ = nullptr;
-  checkpointing_.reset();
+  checkpoint_pin_.reset();
   CAIRN_CHECK(pins_.empty()) << "a read outlives its store";
 }
 

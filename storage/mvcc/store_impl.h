@@ -150,6 +150,8 @@ class StoreImpl : public Store {
   // --- compaction.cc
   int64_t PruneThreshold() const;
   BackgroundWork CompactionSlice(WorkBudget* budget);
+  bool FindDead(int64_t bound, WorkBudget* budget);
+  void FillRemoval(int64_t bound, WorkBudget* budget);
   void StartSpaceReclaim();
 
   // --- checkpointing.cc
@@ -157,7 +159,7 @@ class StoreImpl : public Store {
   void StartCheckpoint();
   bool CheckpointSlice(WorkBudget* budget);
   void FinishCheckpoint(bool ok);
-  void DropOldCheckpoints();
+  void DropOldCheckpoint();
   int64_t TombstoneBound() const;
 
   const StoreOptions options_;
@@ -195,11 +197,19 @@ class StoreImpl : public Store {
   std::unique_ptr<StateBatch> removal_;
   size_t removal_ops_ = 0;
   int64_t announced_ = 0;  // not 0: removal_ completes the compaction to this revision
+  enum class BeforeRemoval : uint8_t {
+    kNothing,
+    kFlushing,
+    kFlushed
+  } before_removal_ = BeforeRemoval::kNothing;
+  uint64_t removed_ = 0;      // events, since space was last given back
+  int64_t removed_from_ = 0;  // the oldest of them, if there are any
   bool reclaiming_ = false;
-  int64_t reclaimed_ = 0;
 
   std::vector<std::string> checkpoints_;  // kept, oldest first
-  std::unique_ptr<Checkpointing> checkpointing_;
+  bool dropping_checkpoint_ = false;
+  std::shared_ptr<Checkpointing> checkpointing_;
+  std::unique_ptr<Pin> checkpoint_pin_;  // the index keeps what the checkpoint has yet to visit
   uint64_t events_since_checkpoint_ = 0;
 
   std::vector<std::shared_ptr<EventChunk>> chunks_;  // of the event log, most recently asked for last

@@ -240,7 +240,12 @@ void StoreImpl::PutKey(std::string_view key, std::string_view value, int64_t lea
     version.version = known->newest.version + 1;
     old_lease = known->newest.lease;
   }
-  const KeyRecord* record = index_.Apply(key, version);
+  const KeyRecord* record = known;
+  if (known != nullptr) {
+    index_.Apply(known, version);
+  } else {
+    record = index_.Apply(key, version);
+  }
   leases_.Move(record, old_lease, lease);
   AddChange(false, record, PutEventWire(key, version, value), txn);
 }
@@ -250,7 +255,7 @@ void StoreImpl::DeleteKey(const KeyRecord* record, WriteTxn* txn) {
   KeyVersion tombstone;
   tombstone.mod = txn->begin_revision + 1;
   tombstone.sub = txn->changes;
-  index_.Apply(record->key(), tombstone);
+  index_.Apply(record, tombstone);
   leases_.Move(record, old_lease, 0);
   AddChange(true, record, DeleteEventWire(record->key(), tombstone.mod), txn);
 }
@@ -261,8 +266,8 @@ void StoreImpl::AddChange(bool is_delete, const KeyRecord* record, std::string w
   event.is_delete = is_delete;
   event.wire = std::make_shared<const std::string>(std::move(wire));
   event.key = KeyOfEventWire(*event.wire);
-  // What was there before this revision: a watcher sees a transaction as one step. A key that the same transaction
-  // deletes and puts again is a fresh one, without a past.
+  // What was there before this revision: a watcher sees a transaction as one step. A key that the same
+  // transaction deletes and puts again is a fresh one, without a past.
   const bool created = !is_delete && record->newest.create == txn->begin_revision + 1;
   const KeyVersion* previous = created ? nullptr : record->At(txn->begin_revision);
   if (previous != nullptr && previous->live()) event.previous = previous->position();
