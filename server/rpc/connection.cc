@@ -133,8 +133,11 @@ void Connection::Receive(std::string_view bytes) {
   const ssize_t used =
       nghttp2_session_mem_recv(session_.get(), reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   if (chunk_stream_ != nullptr) std::exchange(chunk_stream_, nullptr)->KeepChunk();
-  // A session that wants no more bytes has queued the GOAWAY that says why.
-  if (used < 0 || broken_ || nghttp2_session_want_read(session_.get()) == 0) return Break();
+  if (used < 0 || broken_) {
+    core_->write_buffer.clear();
+    Fill();  // the GOAWAY that says why, if there is one; what fails now is of no account
+    return Break();
+  }
   FlushSoon();
 }
 
@@ -211,7 +214,9 @@ int Connection::OnStreamClose(int32_t stream_id) {
 void Connection::OnPing(const nghttp2_frame& frame) {
   if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0) {
     const bool ours = std::equal(std::begin(kGoAwayPing), std::end(kGoAwayPing), frame.ping.opaque_data);
-    if (draining_ && ours) SendFinalGoAway();
+    if (draining_ && ours) return SendFinalGoAway();
+    if (!std::exchange(ping_outstanding_, false) || draining_) return;
+    core_->timers->Set(*this, last_read_ + Chrono(core_->options.ping_after_idle));
     return;
   }
   if (ping_policy_.OnPing(SinceEpoch(last_read_), stream_count_ > 0)) return;
@@ -254,6 +259,8 @@ int Connection::OnSendData(Stream& stream, const uint8_t* frame_header, size_t l
 }
 
 int Connection::OnFrameSent(const nghttp2_frame& frame) {
+  // nghttp2 tells of the client's errors only by what it sends because of them.
+  if (frame.hd.type == NGHTTP2_GOAWAY && frame.goaway.error_code != NGHTTP2_NO_ERROR) broken_ = true;
   if (frame.hd.type != NGHTTP2_HEADERS && frame.hd.type != NGHTTP2_DATA) return 0;
   ping_policy_.OnSent();
   if ((frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
@@ -276,6 +283,7 @@ void Connection::Flush() {
     }
     out.clear();
     if (!Fill()) return Close(CancelReason::kConnectionLost);
+    if (broken_) return Break();
     if (out.empty()) break;
     const bool more = out.size() >= kWriteBytes;
     Write(out);
@@ -412,16 +420,13 @@ void Connection::CloseIfDone() {
 }
 
 void Connection::Break() {
-  std::string& out = core_->write_buffer;
-  out.clear();
-  Fill();  // what fails now was of a broken session
   EndCalls(CancelReason::kConnectionLost);
   session_.reset();
   lingering_ = true;
   if (unwritten_.empty()) {
-    Write(out);
+    Write(core_->write_buffer);
   } else {
-    unwritten_.append(out);
+    unwritten_.append(core_->write_buffer);
   }
   if (!closed_) Linger();
 }

@@ -87,7 +87,8 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   bool Fill();
   void OnPing(const nghttp2_frame& frame);
   void SendFinalGoAway();
-  // The client broke the protocol: its calls end now, the GOAWAY that says why goes out, and nothing else.
+  // The client broke the protocol: its calls end now. What stands in the write buffer, the GOAWAY that says
+  // why last, goes out, and nothing else.
   void Break();
   void EndCalls(CancelReason reason);
   void Linger();
@@ -118,7 +119,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   bool dirty_ = false;
   bool draining_ = false;
   bool final_goaway_sent_ = false;
-  bool broken_ = false;  // within a callback of the session; Break follows
+  bool broken_ = false;  // the session has said, or will say, a GOAWAY with an error; Break follows
   bool close_after_flush_ = false;
   bool lingering_ = false;
   bool waiting_writable_ = false;
