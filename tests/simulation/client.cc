@@ -32,11 +32,18 @@ void Client::Step() {
   const uint64_t die = dice_.Below(100);
   if (die < 35) return Put(*member);
   if (die < 42) return Delete(*member);
-  if (die < 55) return CompareAndPut(*member);
+  if (die < 50) return CompareAndPut(*member);
+  if (die < 55) return ChangeMany(*member);
   if (die < 85) return Range(*member);
   if (die < 87 && workload_.compact) return Compact(*member);
-  if (die < 91 && leases_.size() < 3) return GrantLease(*member);
-  if (die < 98 && !leases_.empty()) return KeepAlive(*member);
+  if (die < 90 && leases_.size() < 3) return GrantLease(*member, /*kept=*/dice_.Chance(0.8));
+  if (die < 91 && dice_.Chance(0.1)) return GrantManyLeases(*member);
+  if (die < 97 && !leases_.empty()) return KeepAlive(*member);
+  if (die < 98 && !leases_.empty()) return AskTimeToLive(*member);
+  if (die < 99 && !leases_.empty()) {
+    PutLeaseKey(leases_.front(), static_cast<int>(dice_.Below(kKeysOfLease)), /*attach=*/dice_.Chance(0.5));
+    return Put(*member);
+  }
   if (!leases_.empty()) return RevokeLease(*member);
   return Put(*member);
 }
@@ -146,6 +153,34 @@ void Client::CompareAndPut(Member& member) {
   });
 }
 
+void Client::ChangeMany(Member& member) {
+  Write write;
+  write.kind = Write::Kind::kMany;
+  write.floor = history_.seen();
+  internal::Command command;
+  // Neighbouring keys from a random one on: all differ.
+  const uint64_t keys = static_cast<uint64_t>(workload_.keys);
+  const uint64_t first = dice_.Below(keys);
+  const uint64_t count = 2 + dice_.Below(4);
+  for (uint64_t i = 0; i < count; ++i) {
+    const std::string key = "k" + std::to_string((first + i) % keys);
+    etcdserverpb::RequestOp* op = command.mutable_txn()->add_success();
+    if (i == 0 || dice_.Chance(0.7)) {
+      write.puts.emplace_back(key, Value());
+      op->mutable_request_put()->set_key(key);
+      op->mutable_request_put()->set_value(write.puts.back().second);
+    } else {
+      write.deletes.push_back(key);
+      op->mutable_request_delete_range()->set_key(key);
+    }
+  }
+  Propose(member, std::move(command), [this, write](const storage::Result* result) mutable {
+    write.outcome = OutcomeOf(result);
+    if (write.outcome == Outcome::kOk) write.revision = result->revision.value();
+    history_.Add(std::move(write));
+  });
+}
+
 void Client::Range(Member& member) {
   Read read;
   read.key = Key();
@@ -197,40 +232,58 @@ void Client::Compact(Member& member) {
   Propose(member, std::move(command), [](const storage::Result*) {});
 }
 
-void Client::GrantLease(Member& member) {
-  const int64_t id = next_lease_++;
-  const auto ttl_s = static_cast<int64_t>(2 + dice_.Below(8));
+void Client::GrantLease(Member& member, bool kept) {
+  const Lease lease{next_lease_++, static_cast<int64_t>(2 + dice_.Below(4))};
   internal::Command command;
-  command.mutable_lease_grant()->set_id(id);
-  command.mutable_lease_grant()->set_ttl_s(ttl_s);
+  command.mutable_lease_grant()->set_id(lease.id);
+  command.mutable_lease_grant()->set_ttl_s(lease.ttl_s);
   Propose(member, std::move(command),
-          [this, id, ttl_s, began = scheduler_.now()](const storage::Result* result) {
-            if (OutcomeOf(result) == Outcome::kOk) AttachLease(id, ttl_s, began);
+          [this, lease, kept, began = scheduler_.now()](const storage::Result* result) {
+            if (OutcomeOf(result) != Outcome::kOk) return;
+            history_.LeaseAlive(lease.id, lease.ttl_s, began + absl::Seconds(lease.ttl_s));
+            for (int i = 0; i < kKeysOfLease; ++i) PutLeaseKey(lease, i, /*attach=*/true);
+            if (kept) leases_.push_back(lease);
           });
 }
 
-void Client::AttachLease(int64_t id, int64_t ttl_s, absl::Duration granted_at) {
+void Client::GrantManyLeases(Member& member) {
+  constexpr int kMany = 20;
+  for (int i = 0; i < kMany; ++i) {
+    const Lease lease{next_lease_++, 2};
+    internal::Command command;
+    command.mutable_lease_grant()->set_id(lease.id);
+    command.mutable_lease_grant()->set_ttl_s(lease.ttl_s);
+    member.loop().Schedule(absl::Microseconds(50), [this, &member, lease, command = std::move(command),
+                                                    began = scheduler_.now()]() mutable {
+      member.node().Propose(std::move(command), [this, lease, began](storage::Result&& result) {
+        if (OutcomeOf(&result) != Outcome::kOk) return;
+        history_.LeaseAlive(lease.id, lease.ttl_s, began + absl::Seconds(lease.ttl_s));
+        PutLeaseKey(lease, 0, /*attach=*/true);
+      });
+    });
+  }
+  Put(member);
+}
+
+void Client::PutLeaseKey(const Lease& lease, int number, bool attach) {
   // The key is the lease's own; no client deletes it, so only revocation or expiry can.
   Member* member = pick_();
   if (member == nullptr) return;
-  Lease lease{id, ttl_s, "lease-" + std::to_string(id)};
   Write write;
-  write.key = lease.key;
+  write.key = lease.Key(number);
   write.value = Value();
   write.floor = history_.seen();
   internal::Command command;
-  command.mutable_put()->set_key(lease.key);
+  command.mutable_put()->set_key(write.key);
   command.mutable_put()->set_value(write.value);
-  command.mutable_put()->set_lease(id);
+  if (attach) command.mutable_put()->set_lease(lease.id);
   auto over = std::make_shared<bool>(false);
-  auto finish = [this, over, write, lease, granted_at](const storage::Result* result) mutable {
+  auto finish = [this, over, write](const storage::Result* result) mutable {
     if (std::exchange(*over, true)) return;
     write.outcome = OutcomeOf(result);
     if (write.outcome == Outcome::kOk) {
       write.revision = result->revision.value();
       history_.Saw(write.revision);
-      history_.LeaseAlive(lease.key, granted_at + absl::Seconds(lease.ttl_s));
-      leases_.push_back(lease);
     }
     history_.Add(std::move(write));
   };
@@ -250,9 +303,11 @@ void Client::KeepAlive(Member& member) {
   auto finish = [this, over, lease, began](const server::LeaseTime* time) {
     if (std::exchange(*over, true)) return;
     const bool ok = time != nullptr && time->error == ClientError::kOk;
-    if (ok && time->ttl_s > 0) history_.LeaseAlive(lease.key, began + absl::Seconds(time->ttl_s));
-    if (ok && time->ttl_s <= 0)
+    if (ok && time->ttl_s > 0) {
+      history_.LeaseAlive(lease.id, lease.ttl_s, began + absl::Seconds(time->ttl_s));
+    } else if (ok) {
       std::erase_if(leases_, [&](const Lease& other) { return other.id == lease.id; });
+    }
     End(ok);
   };
   scheduler_.After(kPatience, [finish] { finish(nullptr); });
@@ -262,10 +317,26 @@ void Client::KeepAlive(Member& member) {
   });
 }
 
+void Client::AskTimeToLive(Member& member) {
+  const Lease lease = leases_[dice_.Below(leases_.size())];
+  std::shared_ptr<bool> over = Begin();
+  auto finish = [this, over, lease](const server::LeaseTime* time) {
+    if (std::exchange(*over, true)) return;
+    const bool ok = time != nullptr && time->error == ClientError::kOk;
+    if (ok) history_.LeaseTimeLeft(lease.id, time->ttl_s, scheduler_.now());
+    End(ok);
+  };
+  scheduler_.After(kPatience, [finish] { finish(nullptr); });
+  member.loop().Schedule(absl::Microseconds(50), [&member, lease, finish] {
+    member.node().LeaseTimeToLive(storage::LeaseId(lease.id),
+                                  [finish](server::LeaseTime time) { finish(&time); });
+  });
+}
+
 void Client::RevokeLease(Member& member) {
   const Lease lease = leases_.back();
   leases_.pop_back();
-  history_.LeaseRevoked(lease.key);
+  history_.LeaseRevoked(lease.id);
   internal::Command command;
   command.mutable_lease_revoke()->set_id(lease.id);
   Propose(member, std::move(command), [](const storage::Result*) {});

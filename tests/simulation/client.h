@@ -44,19 +44,26 @@ class Client {
   struct Lease {
     int64_t id = 0;
     int64_t ttl_s = 0;
-    std::string key;
+    std::string Key(int number) const { return History::LeaseKeyPrefix(id) + std::to_string(number); }
   };
+  static constexpr int kKeysOfLease = 2;
 
   void Next();
   void Step();
   void Put(Member& member);
   void Delete(Member& member);
   void CompareAndPut(Member& member);
+  void ChangeMany(Member& member);
   void Range(Member& member);
   void Compact(Member& member);
-  void GrantLease(Member& member);
-  void AttachLease(int64_t id, int64_t ttl_s, absl::Duration granted_at);
+  // `kept`: to be kept alive; the others are left to expire.
+  void GrantLease(Member& member, bool kept);
+  // Many at once, to expire together.
+  void GrantManyLeases(Member& member);
+  // In the background: puts a key of the lease, attached to it or not.
+  void PutLeaseKey(const Lease& lease, int number, bool attach);
   void KeepAlive(Member& member);
+  void AskTimeToLive(Member& member);
   void RevokeLease(Member& member);
 
   // Proposes and calls `answered` with the result, or with nullptr when this client has given up or the

@@ -49,8 +49,11 @@ Cluster::Cluster(const RunOptions& options)
   }
   for (int i = 0; i < options.watchers; ++i) {
     const bool single = i % 2 == 0;
-    watchers_.push_back(std::make_unique<Watcher>(single ? absl::StrCat("k", i) : "k", single ? "" : "l",
-                                                  scheduler_, dice_, nullptr));
+    Watcher::Wishes wishes{single ? absl::StrCat("k", i) : "k", single ? "" : "l"};
+    wishes.prev_kv = dice_.Chance(0.5);
+    wishes.no_put = dice_.Chance(0.15);
+    wishes.no_delete = !wishes.no_put && dice_.Chance(0.2);
+    watchers_.push_back(std::make_unique<Watcher>(std::move(wishes), scheduler_, dice_, nullptr));
   }
 }
 
@@ -68,10 +71,12 @@ RunReport Cluster::Run() {
     Heal();
     if (RunUntil(options_.faulty_time + options_.healing_time / 2)) CheckLiveness();
     for (auto& client : clients_) client->Finish();
+    for (auto& watcher : watchers_) watcher->AskProgress();
     if (violation_.empty() && RunUntil(options_.faulty_time + options_.healing_time)) {
       CheckEqualState();
       CollectWatches();
       if (violation_.empty()) violation_ = history_.Check();
+      if (violation_.empty()) violation_ = history_.CheckLeasesEnd(options_.faulty_time, scheduler_.now());
     }
   }
   report_.violation = violation_;
@@ -106,8 +111,8 @@ void Cluster::StartMember(Member& member) {
   member.Start();
   checked_applied_[member.id()] = member.store().applied_index();
   auto& observer = observers_[member.id().value() - 1];
-  observer = std::make_unique<Watcher>(std::string(1, '\0'), std::string(1, '\0'), scheduler_, dice_,
-                                       [this](int64_t revision, const Changes& changes) {
+  observer = std::make_unique<Watcher>(Watcher::Wishes{std::string(1, '\0'), std::string(1, '\0')},
+                                       scheduler_, dice_, [this](int64_t revision, const Changes& changes) {
                                          history_.OnEvents(revision, changes, scheduler_.now());
                                        });
   observer->Connect(member, member.store().revision().value() + 1);
@@ -130,7 +135,7 @@ void Cluster::NextFault() {
   scheduler_.After(dice_.Between(absl::Milliseconds(200), absl::Seconds(4)), [this] { NextFault(); });
   Member& member = *members_[dice_.Below(members_.size())];
   const raft::NodeId other = members_[dice_.Below(members_.size())]->id();
-  switch (dice_.Below(8)) {
+  switch (dice_.Below(11)) {
     case 0:
     case 1:
     case 2:  // crash one; it comes back
@@ -180,6 +185,25 @@ void Cluster::NextFault() {
       });
       return;
     }
+    case 7: {  // the disk holds everything up
+      const absl::Duration time = dice_.Between(absl::Milliseconds(100), absl::Seconds(3));
+      Note(absl::StrCat("the disk of member ", member.id().value(), " stalls for ",
+                        absl::FormatDuration(time)));
+      member.StallDisk(scheduler_.now() + time);
+      return;
+    }
+    case 8: {
+      const absl::Duration time = dice_.Between(absl::Milliseconds(10), absl::Seconds(2));
+      Note(absl::StrCat("the engine of member ", member.id().value(), " refuses writes for ",
+                        absl::FormatDuration(time)));
+      member.RefuseWrites(scheduler_.now() + time);
+      return;
+    }
+    case 9:  // leadership is moved
+      if (!member.running() || member.paused()) return;
+      Note(absl::StrCat("member ", member.id().value(), " is asked to make ", other.value(), " the leader"));
+      member.node().MoveLeader(other, [](ClientError) {});
+      return;
     default:
       if (other == member.id()) return;
       Note(absl::StrCat("the connection ", member.id().value(), "-", other.value(), " breaks"));
@@ -192,12 +216,15 @@ void Cluster::Heal() {
   network_.HealAll();
   NetworkFaults gentle;
   gentle.slow = 0;
+  gentle.clogged = 0;
   network_.SetFaults(gentle);
   DiskFaults quick;
   quick.slow_sync = 0;
   quick.cold = 0;
   for (auto& member : members_) {
     member->SetFaults(quick);
+    member->StallDisk(scheduler_.now());
+    member->RefuseWrites(scheduler_.now());
     if (!member->running()) StartMember(*member);
     if (member->paused()) member->Resume();
   }
@@ -216,8 +243,7 @@ void Cluster::TendWatchers() {
     if (watcher->cancelled()) history_.Add(watcher->TakeLog());
     if (!watcher->connected()) {
       Member* member = PickRunning();
-      if (member != nullptr && !member->paused())
-        watcher->Connect(*member, member->store().revision().value() + 1);
+      if (member != nullptr && !member->paused()) watcher->Connect(*member, StartOfWatch(*member));
     } else if (dice_.Chance(0.02)) {
       watcher->Disconnect();
     } else if (dice_.Chance(0.2)) {
@@ -225,6 +251,20 @@ void Cluster::TendWatchers() {
     }
   }
   scheduler_.After(kWatcherCare, [this] { TendWatchers(); });
+}
+
+// From now on, from the past, or from a revision to come.
+int64_t Cluster::StartOfWatch(Member& member) {
+  const int64_t revision = member.store().revision().value();
+  switch (dice_.Below(4)) {
+    case 0:
+      return std::max({int64_t{1}, member.store().compact_revision().value(),
+                       revision - static_cast<int64_t>(dice_.Below(200))});
+    case 1:
+      return revision + 2 + static_cast<int64_t>(dice_.Below(20));
+    default:
+      return revision + 1;
+  }
 }
 
 // --- Invariants ---
@@ -341,7 +381,16 @@ void Cluster::CollectWatches() {
     }
     history_.Add(observer->TakeLog());
   }
-  for (auto& watcher : watchers_) history_.Add(watcher->TakeLog());
+  for (auto& watcher : watchers_) {
+    // One that begins in the future has its answer then.
+    const bool begun = watcher->next_revision() <= last + 1;
+    const auto asked = watcher->progress_asked_at();
+    if (begun && asked.has_value() && scheduler_.now() - *asked > absl::Seconds(2)) {
+      Violate(absl::StrCat("a watch at ", watcher->next_revision() - 1, " of ", last,
+                           " has no progress mark since ", absl::FormatDuration(*asked)));
+    }
+    history_.Add(watcher->TakeLog());
+  }
 }
 
 }  // namespace cairn::sim

@@ -60,6 +60,7 @@ class Cluster {
   void NextFault();
   void Heal();
   void TendWatchers();
+  int64_t StartOfWatch(Member& member);
   Member* PickRunning();
 
   // After each step.

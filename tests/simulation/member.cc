@@ -1,5 +1,6 @@
 #include "tests/simulation/member.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "raft/check.h"
@@ -18,7 +19,8 @@ storage::PostFn Member::DiskDelay() {
   return [this, loop = &life_->loop](absl::AnyInvocable<void()> fn) {
     absl::Duration delay = dice_.Between(faults_.sync / 4, faults_.sync);
     if (dice_.Chance(faults_.slow_sync)) delay = dice_.Between(faults_.sync, faults_.slow_sync_time);
-    loop->Schedule(delay, std::move(fn));
+    const absl::Duration stall = std::max(stalled_until_ - scheduler_.now(), absl::ZeroDuration());
+    loop->Schedule(stall + delay, std::move(fn));
   };
 }
 
@@ -31,7 +33,7 @@ void Member::Start() {
   life_->log = std::make_unique<storage::MemoryLogStore>(&log_disk_, std::move(log_options));
   storage::MemoryStateEngineOptions engine_options;
   engine_options.schedule = DiskDelay();
-  engine_options.refuse = [this] { return dice_.Chance(faults_.refuse); };
+  engine_options.refuse = [this] { return scheduler_.now() < refuse_until_ || dice_.Chance(faults_.refuse); };
   engine_options.cold = [this] { return dice_.Chance(faults_.cold); };
   life_->engine = std::make_unique<storage::MemoryStateEngine>(&state_disk_, std::move(engine_options));
   life_->blobs = std::make_unique<storage::MemoryBlobStore>(&blob_disk_);

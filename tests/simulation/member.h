@@ -34,6 +34,9 @@ class Member final : public server::NodeObserver {
   // The process ends between two operations. Of the writes under way a prefix reaches the disks.
   void Crash(bool silent);
   void SetFaults(const DiskFaults& faults) { faults_ = faults; }
+  // Until then no sync ends, or the engine takes no write.
+  void StallDisk(absl::Duration until) { stalled_until_ = until; }
+  void RefuseWrites(absl::Duration until) { refuse_until_ = until; }
   void Pause() { life_->loop.Pause(); }
   void Resume() { life_->loop.Resume(); }
 
@@ -85,6 +88,8 @@ class Member final : public server::NodeObserver {
   Dice& dice_;
   const server::NodeOptions options_;
   DiskFaults faults_;
+  absl::Duration stalled_until_;
+  absl::Duration refuse_until_;
 
   storage::MemoryLogDisk log_disk_;
   storage::MemoryStateDisk state_disk_;

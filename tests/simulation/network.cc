@@ -59,6 +59,7 @@ void Network::Dial(raft::NodeId a, raft::NodeId b, absl::Duration after) {
     if (connection.up || one.events == nullptr || other.events == nullptr) return;
     if (IsCut(a, b) || IsCut(b, a)) return Dial(a, b, absl::Milliseconds(100));
     connection.up = true;
+    connection.last_delivery[0] = connection.last_delivery[1] = absl::ZeroDuration();
     one.loop->Schedule(absl::ZeroDuration(), [events = one.events, b] { events->OnPeerUp(b); });
     other.loop->Schedule(absl::ZeroDuration(), [events = other.events, a] { events->OnPeerUp(a); });
   });
@@ -70,6 +71,7 @@ bool Network::Send(raft::NodeId from, raft::NodeId to, server::PeerBatch batch) 
   if (IsCut(from, to) || dice_.Chance(faults_.loss)) return true;
   absl::Duration delay = dice_.Between(faults_.delay / 5, faults_.delay);
   if (dice_.Chance(faults_.slow)) delay = dice_.Between(faults_.delay, faults_.slow_delay);
+  if (dice_.Chance(faults_.clogged)) delay = dice_.Between(faults_.slow_delay, faults_.clogged_delay);
   absl::Duration& last = connection.last_delivery[from < to ? 0 : 1];
   const absl::Duration at = std::max(scheduler_.now() + delay, last);
   last = at;

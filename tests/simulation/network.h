@@ -21,6 +21,8 @@ struct NetworkFaults {
   double slow = 0.01;  // share of batches that take long
   absl::Duration delay = absl::Microseconds(500);
   absl::Duration slow_delay = absl::Milliseconds(200);
+  double clogged = 0.0001;  // share of batches that hold up their connection for very long
+  absl::Duration clogged_delay = absl::Seconds(6);
 };
 
 class Network {

@@ -1,5 +1,6 @@
 #include "tests/simulation/sim_loop.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace cairn::sim {
@@ -33,22 +34,47 @@ void SimLoop::Offload(absl::AnyInvocable<void()> work, absl::AnyInvocable<void()
 }
 
 void SimLoop::Schedule(absl::Duration delay, absl::AnyInvocable<void()> fn) {
-  scheduler_.After(delay, [life = life_, fn = std::move(fn)]() mutable { Run(life, std::move(fn)); });
+  scheduler_.After(delay, [&scheduler = scheduler_, life = life_, fn = std::move(fn)]() mutable {
+    Run(scheduler, life, std::move(fn));
+  });
 }
 
-void SimLoop::Run(const std::shared_ptr<Life>& life, absl::AnyInvocable<void()> fn) {
+absl::Duration SimLoop::Now() const {
+  const absl::Duration now = std::max(scheduler_.now(), life_->busy_until);
+  if (!dice_.Chance(kBusy)) return now;
+  life_->busy_until = now + dice_.Between(absl::ZeroDuration(), kMaxBusy);
+  return life_->busy_until;
+}
+
+void SimLoop::Run(Scheduler& scheduler, const std::shared_ptr<Life>& life, absl::AnyInvocable<void()> fn) {
   if (life->dead) return;
-  if (life->paused) {
-    life->waiting.push_back(std::move(fn));
-    return;
+  const bool free = !life->paused && life->waiting.empty() && life->busy_until <= scheduler.now();
+  if (free) return fn();
+  life->waiting.push_back(std::move(fn));
+  WakeWhenFree(scheduler, life);
+}
+
+void SimLoop::WakeWhenFree(Scheduler& scheduler, const std::shared_ptr<Life>& life) {
+  if (life->paused || life->wake_scheduled) return;
+  life->wake_scheduled = true;
+  scheduler.After(life->busy_until - scheduler.now(), [&scheduler, life] {
+    life->wake_scheduled = false;
+    RunWaiting(scheduler, life);
+  });
+}
+
+void SimLoop::RunWaiting(Scheduler& scheduler, const std::shared_ptr<Life>& life) {
+  while (!life->dead && !life->paused && !life->waiting.empty() && life->busy_until <= scheduler.now()) {
+    absl::AnyInvocable<void()> fn = std::move(life->waiting.front());
+    life->waiting.pop_front();
+    fn();
   }
-  fn();
+  if (!life->dead && !life->waiting.empty()) WakeWhenFree(scheduler, life);
 }
 
 void SimLoop::Resume() {
   life_->paused = false;
-  for (absl::AnyInvocable<void()>& fn : std::exchange(life_->waiting, {}))
-    Schedule(absl::ZeroDuration(), std::move(fn));
+  WakeWhenFree(scheduler_, life_);
 }
 
 }  // namespace cairn::sim

@@ -1,5 +1,6 @@
 // The core loop of one life of a simulated member. After Kill() nothing of it runs any more; while the
-// process is paused (SIGSTOP), what falls due waits and then runs in order.
+// process is paused (SIGSTOP), what falls due waits and then runs in order. Work takes time: now and then the
+// clock moves on between two looks at it, so that slices end, and what falls due meanwhile waits as well.
 #ifndef CAIRN_TESTS_SIMULATION_SIM_LOOP_H_
 #define CAIRN_TESTS_SIMULATION_SIM_LOOP_H_
 
@@ -21,7 +22,7 @@ class SimLoop final : public server::Loop {
       : scheduler_(scheduler), dice_(dice), life_(std::make_shared<Life>()) {}
   ~SimLoop() override { Kill(); }
 
-  absl::Duration Now() const override { return scheduler_.now(); }
+  absl::Duration Now() const override;
   std::unique_ptr<server::Timer> After(absl::Duration delay, absl::AnyInvocable<void()> fn) override;
   void Post(absl::AnyInvocable<void()> fn) override { Schedule(absl::ZeroDuration(), std::move(fn)); }
   void Offload(absl::AnyInvocable<void()> work, absl::AnyInvocable<void()> done) override;
@@ -35,12 +36,20 @@ class SimLoop final : public server::Loop {
   bool paused() const { return life_->paused; }
 
  private:
+  // One look at the clock in so many finds that work took up to so long.
+  static constexpr double kBusy = 0.002;
+  static constexpr absl::Duration kMaxBusy = absl::Milliseconds(6);
+
   struct Life {
     bool dead = false;
     bool paused = false;
+    absl::Duration busy_until;
+    bool wake_scheduled = false;  // at the end of the busy time
     std::deque<absl::AnyInvocable<void()>> waiting;
   };
-  static void Run(const std::shared_ptr<Life>& life, absl::AnyInvocable<void()> fn);
+  static void Run(Scheduler& scheduler, const std::shared_ptr<Life>& life, absl::AnyInvocable<void()> fn);
+  static void RunWaiting(Scheduler& scheduler, const std::shared_ptr<Life>& life);
+  static void WakeWhenFree(Scheduler& scheduler, const std::shared_ptr<Life>& life);
 
   Scheduler& scheduler_;
   Dice& dice_;

@@ -60,15 +60,10 @@ class Watcher::Stream : public server::WatchSink, public std::enable_shared_from
   mutable bool blocked_ = false;
 };
 
-Watcher::Watcher(std::string key, std::string range_end, Scheduler& scheduler, Dice& dice,
+Watcher::Watcher(Wishes wishes, Scheduler& scheduler, Dice& dice,
                  std::function<void(int64_t, const Changes&)> on_events)
-    : key_(std::move(key)),
-      range_end_(std::move(range_end)),
-      scheduler_(scheduler),
-      dice_(dice),
-      on_events_(std::move(on_events)) {
-  log_.key = key_;
-  log_.range_end = range_end_;
+    : wishes_(std::move(wishes)), scheduler_(scheduler), dice_(dice), on_events_(std::move(on_events)) {
+  TakeLog();  // for its name and wishes
 }
 
 Watcher::~Watcher() { Disconnect(); }
@@ -85,9 +80,13 @@ void Watcher::Connect(Member& member, int64_t start_revision) {
   server::WatchHub& hub = member.node().watches();
   stream_->id = hub.OpenStream(stream_.get());
   etcdserverpb::WatchRequest request;
-  request.mutable_create_request()->set_key(key_);
-  request.mutable_create_request()->set_range_end(range_end_);
-  request.mutable_create_request()->set_start_revision(next_revision_);
+  etcdserverpb::WatchCreateRequest* create = request.mutable_create_request();
+  create->set_key(wishes_.key);
+  create->set_range_end(wishes_.range_end);
+  create->set_start_revision(next_revision_);
+  create->set_prev_kv(wishes_.prev_kv);
+  if (wishes_.no_put) create->add_filters(etcdserverpb::WatchCreateRequest::NOPUT);
+  if (wishes_.no_delete) create->add_filters(etcdserverpb::WatchCreateRequest::NODELETE);
   hub.Handle(stream_->id, request);
 }
 
@@ -97,12 +96,14 @@ void Watcher::Disconnect() {
   stream_->Close();
   stream_.reset();
   member_ = nullptr;
+  progress_asked_at_.reset();
 }
 
 void Watcher::AskProgress() {
   if (!connected() || member_->paused()) return;
   etcdserverpb::WatchRequest request;
   request.mutable_progress_request();
+  if (!progress_asked_at_.has_value()) progress_asked_at_ = scheduler_.now();
   member_->node().watches().Handle(stream_->id, request);
 }
 
@@ -115,15 +116,24 @@ void Watcher::OnResponse(const etcdserverpb::WatchResponse& response) {
     return;
   }
   if (response.events().empty()) {
+    progress_asked_at_.reset();
     log_.promised = std::max(log_.promised, response.header().revision());
     next_revision_ = std::max(next_revision_, response.header().revision() + 1);
     return;
   }
   for (int i = 0; i < response.events_size();) {
     const int64_t revision = response.events(i).kv().mod_revision();
-    Changes changes;
+    Delivery delivery{revision, {}, {}, member_->store().compact_revision().value()};
+    Changes& changes = delivery.changes;
     for (; i < response.events_size() && response.events(i).kv().mod_revision() == revision; ++i) {
       const mvccpb::KeyValue& kv = response.events(i).kv();
+      if (response.events(i).has_prev_kv()) {
+        const mvccpb::KeyValue& before = response.events(i).prev_kv();
+        delivery.previous.push_back(KeyState{before.value(), before.create_revision(), before.mod_revision(),
+                                             before.version(), before.lease()});
+      } else {
+        delivery.previous.emplace_back();
+      }
       if (response.events(i).type() == mvccpb::Event::DELETE) {
         changes.push_back({kv.key(), std::nullopt, 0, 0, 0});
       } else {
@@ -131,7 +141,7 @@ void Watcher::OnResponse(const etcdserverpb::WatchResponse& response) {
       }
     }
     if (on_events_) on_events_(revision, changes);
-    log_.delivered.emplace_back(revision, std::move(changes));
+    log_.delivered.push_back(std::move(delivery));
     next_revision_ = std::max(next_revision_, revision + 1);
   }
 }
@@ -139,8 +149,11 @@ void Watcher::OnResponse(const etcdserverpb::WatchResponse& response) {
 WatchLog Watcher::TakeLog() {
   WatchLog log = std::move(log_);
   log_ = {};
-  log_.key = key_;
-  log_.range_end = range_end_;
+  log_.key = wishes_.key;
+  log_.range_end = wishes_.range_end;
+  log_.no_put = wishes_.no_put;
+  log_.no_delete = wishes_.no_delete;
+  log_.prev_kv = wishes_.prev_kv;
   log_.start = next_revision_;
   return log;
 }

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "proto/etcd/rpc.pb.h"
@@ -18,7 +19,14 @@ class Watcher {
  public:
   // `on_events`, if set, hears of each revision as it comes; such a watcher always reads at once, the others
   // do not.
-  Watcher(std::string key, std::string range_end, Scheduler& scheduler, Dice& dice,
+  struct Wishes {
+    std::string key;
+    std::string range_end;
+    bool no_put = false;
+    bool no_delete = false;
+    bool prev_kv = false;
+  };
+  Watcher(Wishes wishes, Scheduler& scheduler, Dice& dice,
           std::function<void(int64_t revision, const Changes&)> on_events);
   ~Watcher();
 
@@ -38,6 +46,8 @@ class Watcher {
 
   // Asks for a progress mark.
   void AskProgress();
+  // Since when a progress mark has been asked for on this stream and has not come.
+  std::optional<absl::Duration> progress_asked_at() const { return progress_asked_at_; }
 
   // Hands over what was seen since the start (or since the last cancellation).
   WatchLog TakeLog();
@@ -47,8 +57,7 @@ class Watcher {
 
   void OnResponse(const etcdserverpb::WatchResponse& response);
 
-  const std::string key_;
-  const std::string range_end_;
+  const Wishes wishes_;
   Scheduler& scheduler_;
   Dice& dice_;
   const std::function<void(int64_t, const Changes&)> on_events_;
@@ -58,6 +67,7 @@ class Watcher {
   WatchLog log_;
   int64_t next_revision_ = 0;
   bool cancelled_ = false;
+  std::optional<absl::Duration> progress_asked_at_;
 };
 
 }  // namespace cairn::sim
