@@ -217,6 +217,14 @@ void Server::OnFatal(const absl::Status& reason) {
   End(reason);
 }
 
+void Server::OnApplyStalled(const absl::Status& reason) {
+  log_.Error("the state takes no writes, requests wait: make room on the disk", {{"reason", reason}});
+}
+
+void Server::OnApplyResumed(absl::Duration after) {
+  log_.Info("the state takes writes again", {{"after", after}});
+}
+
 void Server::OnSlowRequest(const SlowRequest& request) {
   if (!slow_requests_.Allow(loop_.Now())) return;
   log_.Warn("slow request", {{"method", request.path},

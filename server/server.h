@@ -61,6 +61,8 @@ class Server final : private NodeObserver {
   void OnLeader(raft::NodeId leader, raft::Term term) override;
   void OnPublished() override;
   void OnFatal(const absl::Status& reason) override;
+  void OnApplyStalled(const absl::Status& reason) override;
+  void OnApplyResumed(absl::Duration after) override;
 
   void OnSlowRequest(const SlowRequest& request);
   std::string NameOf(raft::NodeId member) const;

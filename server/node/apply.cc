@@ -1,5 +1,6 @@
 // Applying: committed entries into the store, and what follows from them.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "server/node/node.h"
@@ -14,6 +15,8 @@ constexpr size_t kApplyEntries = 64;
 constexpr size_t kApplyBytes = 512 << 10;
 // How long to leave the engine alone when it refuses a write.
 constexpr absl::Duration kEngineRetry = absl::Milliseconds(2);
+// An engine that takes nothing for so long is worth telling.
+constexpr absl::Duration kStallReported = absl::Seconds(1);
 constexpr absl::Duration kBackgroundSlice = absl::Milliseconds(1);
 
 }  // namespace
@@ -53,6 +56,11 @@ bool Node::CommitStore() {
     // The engine can't take more just now. Heartbeats, votes and replication go on; apply waits, and behind
     // it, by the core's limit on entries handed out and not applied, everything else.
     engine_refuses_ = true;
+    if (!engine_refuses_since_) engine_refuses_since_ = loop_.Now();
+    if (!stall_reported_ && loop_.Now() - *engine_refuses_since_ >= kStallReported) {
+      stall_reported_ = true;
+      observer_.OnApplyStalled(status);
+    }
     engine_retry_timer_ = loop_.After(kEngineRetry, [this] {
       engine_refuses_ = false;
       if (!CommitStore()) return;
@@ -65,6 +73,8 @@ bool Node::CommitStore() {
     Fail(status);
     return false;
   }
+  const std::optional<absl::Duration> refused_since = std::exchange(engine_refuses_since_, std::nullopt);
+  if (std::exchange(stall_reported_, false)) observer_.OnApplyResumed(loop_.Now() - *refused_since);
   PublishOutcome();
   return !stopped_;
 }

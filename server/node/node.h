@@ -65,6 +65,10 @@ class NodeObserver {
   virtual void OnPublished() = 0;
   // The member can't go on (a sync failed, the engine broke): end the process with this reason.
   virtual void OnFatal(const absl::Status& reason) = 0;
+  // The engine has taken nothing for a while (a full disk, most often); then that it takes entries again. The
+  // member lives on, but whatever waits for its apply waits too.
+  virtual void OnApplyStalled(const absl::Status& /*reason*/) {}
+  virtual void OnApplyResumed(absl::Duration /*after*/) {}
 };
 
 class Node final : public Kernel, public NetEvents {
@@ -250,6 +254,8 @@ class Node final : public Kernel, public NetEvents {
   storage::Outcome outcome_;  // applied in memory, not committed to the engine yet
   raft::Term newest_applied_term_;
   bool engine_refuses_ = false;  // Commit is to be tried again
+  std::optional<absl::Duration> engine_refuses_since_;
+  bool stall_reported_ = false;
   bool apply_again_posted_ = false;
   std::unique_ptr<Timer> engine_retry_timer_;
   struct PhysicalCompaction {
