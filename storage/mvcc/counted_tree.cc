@@ -156,11 +156,8 @@ std::pair<CountedTree::Node*, bool> CountedTree::InsertInto(Node* node, std::str
   return {right, first_changed && at == 0};
 }
 
-KeyRecord* CountedTree::FindOrInsert(std::string_view key, bool* inserted) {
-  KeyRecord* record = Find(key);
-  *inserted = record == nullptr;
-  if (record != nullptr) return record;
-  record = KeyRecord::New(key);
+KeyRecord* CountedTree::Insert(std::string_view key) {
+  KeyRecord* record = KeyRecord::New(key);
   Node* split = InsertInto(root_, key, record).first;
   ++size_;
   if (split != nullptr) {

@@ -28,8 +28,8 @@ class CountedTree {
 
   KeyRecord* Find(std::string_view key) const;
 
-  // The record of `key`, made when missing. Records are made dead: call AddLive once the key is alive.
-  KeyRecord* FindOrInsert(std::string_view key, bool* inserted);
+  // Makes the record of `key`, which is not in the tree. It is made dead: call AddLive once the key is alive.
+  KeyRecord* Insert(std::string_view key);
 
   // Adds `delta` to the number of live keys on the path to `key`, which is in the tree.
   void AddLive(std::string_view key, int delta);

@@ -6,9 +6,13 @@
 namespace cairn::storage {
 
 KeyRecord* KeyIndex::Apply(std::string_view key, const KeyVersion& version) {
-  bool inserted;
-  KeyRecord* record = tree_.FindOrInsert(key, &inserted);
-  Supersede(record, inserted, version);
+  KeyRecord* record = table_.Find(key);
+  const bool fresh = record == nullptr;
+  if (fresh) {
+    record = tree_.Insert(key);
+    table_.Insert(record);
+  }
+  Supersede(record, fresh, version);
   return record;
 }
 
@@ -47,6 +51,7 @@ size_t KeyIndex::Prune(int64_t threshold, size_t max, DeadRevisions* dead) {
     const KeyVersion& newest = record->newest;
     if (!newest.live() && newest.mod == change.main && newest.sub == change.sub) {
       dead->tombstones.push_back(newest.position());
+      table_.Erase(record);
       tree_.Erase(record->key());
     }
   }
@@ -57,7 +62,9 @@ void KeyIndex::Load(std::vector<KeyRecord*> sorted) {
   changes_.clear();
   live_bytes_ = 0;
   std::vector<Change> changes;
+  table_.Reset(sorted.size());
   for (KeyRecord* record : sorted) {
+    table_.Insert(record);
     if (record->newest.live()) live_bytes_ += record->key_bytes + record->newest.value_bytes;
     bool first = true;
     const auto note = [&](const KeyVersion& version) {

@@ -1,5 +1,5 @@
 // The key index: every key with its newest version and the older ones that a reader may still ask for, in an
-// ordered tree with counts. It also keeps, in the order of revisions, which change made an older version
+// ordered tree with counts, and by hash. It also keeps, in the order of revisions, which change made an older version
 // unreadable-to-be, so that compaction finds dead revisions without looking at the living.
 //
 // Thread safety: none; belongs to the store's thread.
@@ -14,6 +14,7 @@
 
 #include "storage/mvcc/counted_tree.h"
 #include "storage/mvcc/key_record.h"
+#include "storage/mvcc/key_table.h"
 
 namespace cairn::storage {
 
@@ -27,7 +28,7 @@ struct DeadRevisions {
 
 class KeyIndex {
  public:
-  const KeyRecord* Find(std::string_view key) const { return tree_.Find(key); }
+  const KeyRecord* Find(std::string_view key) const { return table_.Find(key); }
   CountedTree::Cursor Seek(std::string_view key) const { return tree_.Seek(key); }
 
   // Makes `version` the newest of `key` (a tombstone when its `version` is 0). Returns the record.
@@ -61,6 +62,7 @@ class KeyIndex {
   void Supersede(KeyRecord* record, bool fresh, const KeyVersion& version);
 
   CountedTree tree_;
+  KeyTable table_;  // of the tree's records
   std::deque<Change> changes_;
   uint64_t live_bytes_ = 0;
 };

@@ -77,11 +77,11 @@ class TreeRun {
     tree_.BulkLoad(std::move(records));
   }
   void Insert(const std::string& key) {
-    bool inserted;
-    KeyRecord* record = tree_.FindOrInsert(key, &inserted);
+    const bool known = tree_.Find(key) != nullptr;
     const auto at = At(key);
-    ASSERT_EQ(inserted, at == model_.end() || at->first != key);
-    if (!inserted) return;
+    ASSERT_EQ(known, at != model_.end() && at->first == key);
+    if (known) return;
+    KeyRecord* record = tree_.Insert(key);
     model_.insert(at, {key, true});
     record->newest.version = 1;
     tree_.AddLive(key, 1);
