@@ -75,9 +75,16 @@ void Client::Propose(Member& member, internal::Command command,
     End(result != nullptr && result->error == ClientError::kOk);
   };
   scheduler_.After(kPatience, [finish] { finish(nullptr); });
-  member.loop().Schedule(absl::Microseconds(50), [&member, command = std::move(command), finish]() mutable {
-    member.node().Propose(std::move(command), [finish](storage::Result&& result) { finish(&result); });
-  });
+  member.loop().Schedule(
+      absl::Microseconds(50), [this, &member, command = std::move(command), finish]() mutable {
+        member.node().Propose(std::move(command), [this, &member, finish](storage::Result&& result) {
+          if (result.error == ClientError::kOk && result.revision > member.store().revision()) {
+            history_.Violate("member " + std::to_string(member.id().value()) + " answers with revision " +
+                             std::to_string(result.revision.value()) + " before reads there see it");
+          }
+          finish(&result);
+        });
+      });
 }
 
 void Client::Put(Member& member) {

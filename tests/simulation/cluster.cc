@@ -135,7 +135,9 @@ void Cluster::NextFault() {
   scheduler_.After(dice_.Between(absl::Milliseconds(200), absl::Seconds(4)), [this] { NextFault(); });
   Member& member = *members_[dice_.Below(members_.size())];
   const raft::NodeId other = members_[dice_.Below(members_.size())]->id();
-  switch (dice_.Below(11)) {
+  switch (dice_.Below(12)) {
+    case 11:
+      return LoseLeaderAndItsWitness();
     case 0:
     case 1:
     case 2:  // crash one; it comes back
@@ -208,6 +210,56 @@ void Cluster::NextFault() {
       if (other == member.id()) return;
       Note(absl::StrCat("the connection ", member.id().value(), "-", other.value(), " breaks"));
       network_.Break(member.id(), other);
+  }
+}
+
+// The schedule that tries commitment: entries of a leader whose disk stands still reach one other member
+// only; then both are gone for a while, and the rest, with the leader as its disk has it, goes on without
+// them.
+void Cluster::LoseLeaderAndItsWitness() {
+  Member* leader = nullptr;
+  for (auto& member : members_) {
+    if (member->running() && !member->paused() && member->node().raft().role() == raft::Role::kLeader) {
+      leader = member.get();
+    }
+  }
+  if (leader == nullptr) return;
+  std::vector<raft::NodeId> others;
+  for (auto& member : members_) {
+    if (member.get() != leader) others.push_back(member->id());
+  }
+  if (others.empty()) return;
+  std::rotate(others.begin(), others.begin() + static_cast<ptrdiff_t>(dice_.Below(others.size())),
+              others.end());
+  // In the minority of the leader's witnesses: one of three members, two of five.
+  const std::vector<raft::NodeId> witnesses(others.begin(),
+                                            others.begin() + static_cast<ptrdiff_t>(others.size() / 2));
+  const std::vector<raft::NodeId> rest(others.begin() + static_cast<ptrdiff_t>(others.size() / 2),
+                                       others.end());
+  Note(absl::StrCat("the disk of leader ", leader->id().value(), " stalls, and some do not hear it"));
+  ++report_.cuts;
+  leader->StallDisk(scheduler_.now() + absl::Seconds(3));
+  for (raft::NodeId id : rest) CutOff(id);
+  scheduler_.After(dice_.Between(absl::Milliseconds(20), absl::Milliseconds(900)), [this, leader, witnesses] {
+    network_.HealAll();
+    for (raft::NodeId id : witnesses) CutOff(id);
+    if (leader->running()) CrashMember(*leader, /*silent=*/true);
+    leader->StallDisk(scheduler_.now());
+    scheduler_.After(dice_.Between(absl::Milliseconds(1), absl::Milliseconds(300)), [this, leader] {
+      if (!leader->running()) StartMember(*leader);
+    });
+    scheduler_.After(dice_.Between(absl::Seconds(2), absl::Seconds(5)), [this] {
+      Note("the network is whole again");
+      network_.HealAll();
+    });
+  });
+}
+
+void Cluster::CutOff(raft::NodeId id) {
+  for (auto& each : members_) {
+    if (each->id() == id) continue;
+    network_.Cut(id, each->id());
+    network_.Cut(each->id(), id);
   }
 }
 

@@ -58,6 +58,8 @@ class Cluster {
   void StartMember(Member& member);
   void CrashMember(Member& member, bool silent);
   void NextFault();
+  void LoseLeaderAndItsWitness();
+  void CutOff(raft::NodeId id);
   void Heal();
   void TendWatchers();
   int64_t StartOfWatch(Member& member);

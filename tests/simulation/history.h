@@ -119,6 +119,11 @@ class History {
   void LeaseTimeLeft(int64_t lease, int64_t ttl_s, absl::Duration now);
   static std::string LeaseKeyPrefix(int64_t lease);
 
+  // Something else that must not be; the first is kept.
+  void Violate(std::string what) {
+    if (violation_.empty()) violation_ = std::move(what);
+  }
+
   // Highest revision that any answer or event has shown: a floor for what begins now.
   int64_t seen() const { return seen_; }
   void Saw(int64_t revision) { seen_ = std::max(seen_, revision); }
