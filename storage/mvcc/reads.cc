@@ -1,4 +1,6 @@
 // Reads of the visible revision: ranges, and transactions that only read.
+#include <algorithm>
+
 #include "raft/check.h"
 #include "storage/mvcc/failed_run.h"
 #include "storage/mvcc/store_impl.h"
@@ -53,8 +55,8 @@ class TxnRun : public ReadRun {
   TxnRun(StoreImpl* store, const TxnRequest* request)
       : store_(store),
         current_(store->revision().value()),
-        compact_(store->compact_revision().value()),
-        pin_(store, compact_) {
+        compact_(store->raw_compact_revision()),
+        pin_(store, std::max<int64_t>(compact_, 0)) {
     frames_.push_back(Frame{request});
   }
 
@@ -121,7 +123,7 @@ class TxnRun : public ReadRun {
     CAIRN_CHECK(op.has_request_range()) << "a transaction with writes was started as a read";
     const auto& range = op.request_range();
     if (range_ == nullptr) {
-      error_ = CheckTxnRange(range, current_, store_->raw_compact_revision());
+      error_ = CheckTxnRange(range, current_, compact_);
       if (error_ != ClientError::kOk) return Step::kDone;
       op_body_.clear();
       AppendRevisionHeader(&op_body_, current_);
@@ -154,7 +156,7 @@ class TxnRun : public ReadRun {
 
   StoreImpl* const store_;
   const int64_t current_;
-  const int64_t compact_;
+  const int64_t compact_;  // when it began; -1 = never
   const Pin pin_;
   std::vector<Frame> frames_;
   std::unique_ptr<CompareRead> compare_;

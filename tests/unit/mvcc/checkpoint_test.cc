@@ -16,21 +16,23 @@ StoreOptions FrequentCheckpoints() {
 
 uint64_t CountAll(StoreHarness& h) { return h.store().key_count(); }
 
-TEST(CheckpointTest, KeepsTwoAndOpensWithTheNewest) {
-  StoreHarness h(FrequentCheckpoints());
+class StoreCheckpointTest : public testing::TestWithParam<Form> {};
+
+TEST_P(StoreCheckpointTest, KeepsTwoAndOpensWithTheNewest) {
+  StoreHarness h(FrequentCheckpoints(), GetParam());
   for (int i = 0; i < 100; ++i) {
     h.Propose({PutCommand("k" + std::to_string(i % 30), "v")});
     h.Background();
   }
-  EXPECT_EQ(h.blobs().size(), 2u);
+  EXPECT_EQ(h.disk().BlobNames().size(), 2u);
   h.Flush();
   h.CrashAndReplay(0);
   EXPECT_EQ(CountAll(h), 30u);
 }
 
-TEST(CheckpointTest, DamagedAndTornOnesAreDroppedAndTheStateIsWhole) {
+TEST_P(StoreCheckpointTest, DamagedAndTornOnesAreDroppedAndTheStateIsWhole) {
   for (int damage = 0; damage < 3; ++damage) {
-    StoreHarness h(FrequentCheckpoints());
+    StoreHarness h(FrequentCheckpoints(), GetParam());
     for (int i = 0; i < 100; ++i) {
       h.Propose({i % 7 == 3 ? DeleteCommand("k" + std::to_string(i % 30 - 1))
                             : PutCommand("k" + std::to_string(i % 30), "v")});
@@ -38,26 +40,29 @@ TEST(CheckpointTest, DamagedAndTornOnesAreDroppedAndTheStateIsWhole) {
     }
     const uint64_t keys = CountAll(h);
     h.Flush();
-    ASSERT_EQ(h.blobs().size(), 2u);
-    std::string& newest = h.blobs().rbegin()->second;
-    if (damage == 0) newest[newest.size() / 2] ^= 1;
-    if (damage == 1) newest.resize(newest.size() - 1);
+    ASSERT_EQ(h.disk().BlobNames().size(), 2u);
+    const std::vector<std::string> names = h.disk().BlobNames();
+    if (damage == 0)
+      h.disk().EditBlob(names[1], [](std::string* bytes) { (*bytes)[bytes->size() / 2] ^= 1; });
+    if (damage == 1)
+      h.disk().EditBlob(names[1], [](std::string* bytes) { bytes->resize(bytes->size() - 1); });
     if (damage == 2) {
-      for (auto& [name, bytes] : h.blobs()) bytes.clear();
+      for (const std::string& name : names)
+        h.disk().EditBlob(name, [](std::string* bytes) { bytes->clear(); });
     }
     h.CrashAndReplay(0);
     EXPECT_EQ(CountAll(h), keys) << damage;
-    EXPECT_EQ(h.blobs().size(), damage == 2 ? 0u : 1u) << damage;
+    EXPECT_EQ(h.disk().BlobNames().size(), damage == 2 ? 0u : 1u) << damage;
   }
 }
 
-TEST(CheckpointTest, OneAheadOfTheEngineIsNotUsed) {
-  StoreHarness h(FrequentCheckpoints());
+TEST_P(StoreCheckpointTest, OneAheadOfTheEngineIsNotUsed) {
+  StoreHarness h(FrequentCheckpoints(), GetParam());
   h.Propose({PutCommand("a", "1")});
   h.Flush();
   for (int i = 0; i < 40; ++i) h.Propose({PutCommand("b" + std::to_string(i), "1")});
   h.Background();
-  ASSERT_FALSE(h.blobs().empty());
+  ASSERT_FALSE(h.disk().BlobNames().empty());
   h.CrashAndReplay(0);
   EXPECT_EQ(CountAll(h), 41u);
   EXPECT_EQ(h.store().applied_index().value(), 41u);
@@ -85,6 +90,9 @@ TEST(CheckpointTest, AMillionKeysLoadInUnderASecond) {
   EXPECT_EQ(index.live_keys(), 1000000u);
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
 }
+
+INSTANTIATE_TEST_SUITE_P(Forms, StoreCheckpointTest, testing::Values(Form::kMemory, Form::kRocksDb),
+                         [](const auto& info) { return NameOf(info.param); });
 
 }  // namespace
 }  // namespace cairn::storage

@@ -1,20 +1,20 @@
-// A store on the memory twins, with a log: crashes keep what a disk would keep, and the log replays the rest.
+// A store on one of its two forms (the memory twins; RocksDB and files) with a log: crashes keep what a disk
+// would keep, and the log replays the rest.
 //
 // Thread safety: one thread; callbacks wait in a queue until Drain().
 #ifndef CAIRN_TESTS_UNIT_MVCC_STORE_FIXTURE_H_
 #define CAIRN_TESTS_UNIT_MVCC_STORE_FIXTURE_H_
 
-#include <deque>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "storage/memory_blob_store.h"
-#include "storage/memory_state_engine.h"
 #include "storage/mvcc/store.h"
+#include "tests/unit/mvcc/store_disk.h"
 
 namespace cairn::storage {
 
@@ -22,20 +22,29 @@ inline constexpr uint64_t kSelf = 7;
 
 class StoreHarness {
  public:
-  explicit StoreHarness(StoreOptions options = {}) : options_(options) {
+  explicit StoreHarness(StoreOptions options = {}, Form form = Form::kMemory)
+      : options_(options), disk_(MakeStoreDisk(form)) {
     options_.self = kSelf;
     Open();
   }
-  ~StoreHarness() { store_.reset(); }
-
-  // The process dies; of the unflushed writes the first `keep` survive. Comes back and replays its log.
-  void CrashAndReplay(size_t keep) {
+  ~StoreHarness() {
     store_.reset();
     engine_.reset();
-    tasks_.clear();
-    disk_.Crash(keep);
+    disk_->Close();
+  }
+
+  // The process dies. `seed` decides what survives of the writes since the last flush. Comes back and replays
+  // its log.
+  void CrashAndReplay(uint64_t seed) {
+    const raft::LogIndex flushed = store_->flushed_index();
+    disk_->CutPower();
+    store_.reset();
+    engine_.reset();
+    disk_->Crash(seed);
     Open();
     const uint64_t applied = store_->applied_index().value();
+    ASSERT_GE(applied, flushed.value()) << "what was flushed is gone";
+    ASSERT_LE(applied, log_.size());
     Outcome ignored;
     if (applied < log_.size()) store_->Apply(std::span(log_).subspan(applied), &ignored);
     ASSERT_TRUE(store_->Commit().ok());
@@ -44,7 +53,12 @@ class StoreHarness {
   // One entry with these commands, applied and committed.
   Outcome Propose(std::vector<cairn::internal::Command> commands, uint64_t term = 1) {
     Outcome outcome = ApplyOnly(std::move(commands), term);
-    EXPECT_TRUE(store_->Commit().ok());
+    absl::Status status = store_->Commit();
+    while (absl::IsUnavailable(status)) {
+      Drain();
+      status = store_->Commit();
+    }
+    EXPECT_TRUE(status.ok()) << status.ToString();
     Drain();
     return outcome;
   }
@@ -76,20 +90,24 @@ class StoreHarness {
     return {};
   }
 
-  void Drain() {
-    while (!tasks_.empty()) {
-      auto task = std::move(tasks_.front());
-      tasks_.pop_front();
-      task();
-    }
-  }
+  void Drain() { disk_->Drain(); }
+  // Until nothing is left to do and nothing is under way.
   void Background() {
-    do Drain();
-    while (store_->DoBackgroundWork(absl::Microseconds(200)) != BackgroundWork::kNone || !tasks_.empty());
+    do {
+      work_waits_ = false;
+      Drain();
+      while (store_->DoBackgroundWork(absl::Microseconds(200)) != BackgroundWork::kNone) Drain();
+      // Behind the flush that a removal waits for.
+      if (store_->physically_compacted_revision() < store_->compact_revision()) Flush();
+    } while (work_waits_);
   }
   void Flush() {
-    engine_->Flush([](absl::Status status) { EXPECT_TRUE(status.ok()); });
-    Drain();
+    bool done = false;
+    engine_->Flush([&](absl::Status status) {
+      EXPECT_TRUE(status.ok());
+      done = true;
+    });
+    while (!done) disk_->WaitAndDrain();
   }
 
   std::vector<RevisionEvents> Events(int64_t from, int64_t to) {
@@ -108,40 +126,35 @@ class StoreHarness {
   }
 
   Store& store() { return *store_; }
-  MemoryStateDisk& disk() { return disk_; }
-  MemoryStateEngine& engine() { return *engine_; }
-  MemoryBlobDisk& blobs() { return blob_disk_; }
+  StateEngine& engine() { return *engine_; }
+  StoreDisk& disk() { return *disk_; }
   const std::vector<raft::Entry>& log() const { return log_; }
   int turns() const { return turns_; }
-  void set_cold(bool cold) { cold_ = cold; }
-  void set_refuse(bool refuse) { refuse_ = refuse; }
+  void set_cold(bool cold) { disk_->cold = cold; }
+  void set_refuse(bool refuse) { disk_->refuse = refuse; }
 
  private:
   void Open() {
-    const auto post = [this](absl::AnyInvocable<void()> task) { tasks_.push_back(std::move(task)); };
-    engine_ = std::make_unique<MemoryStateEngine>(
-        &disk_, MemoryStateEngineOptions{post, [this] { return refuse_; }, [this] { return cold_; }});
-    blob_store_ = std::make_unique<MemoryBlobStore>(&blob_disk_);
-    auto store = Store::Open(options_, engine_.get(), blob_store_.get(),
+    engine_ = disk_->OpenEngine();
+    blobs_ = disk_->OpenBlobs();
+    auto store = Store::Open(options_, engine_.get(), blobs_.get(),
                              [this](absl::AnyInvocable<void()> work, absl::AnyInvocable<void()> done) {
                                work();
-                               tasks_.push_back(std::move(done));
+                               disk_->post()(std::move(done));
                              });
     ASSERT_TRUE(store.ok()) << store.status().ToString();
-    store_ = std::move(*store);
+    store_ = *std::move(store);
+    store_->SetOnBackgroundWork([this] { work_waits_ = true; });
   }
 
   StoreOptions options_;
-  bool cold_ = false;
-  bool refuse_ = false;
   int turns_ = 0;
+  bool work_waits_ = false;
   uint64_t request_id_ = 0;
-  std::deque<absl::AnyInvocable<void()>> tasks_;
   std::vector<raft::Entry> log_;
-  MemoryStateDisk disk_;
-  MemoryBlobDisk blob_disk_;
-  std::unique_ptr<MemoryStateEngine> engine_;
-  std::unique_ptr<MemoryBlobStore> blob_store_;
+  const std::unique_ptr<StoreDisk> disk_;
+  std::unique_ptr<StateEngine> engine_;
+  std::unique_ptr<BlobStore> blobs_;
   std::unique_ptr<Store> store_;
 };
 
