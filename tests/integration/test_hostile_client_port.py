@@ -219,7 +219,7 @@ def test_watch_that_reads_nothing_does_not_hold_up_puts(shared_cluster, endpoint
         connection.send(frame(HEADERS, END_HEADERS, 1, call_headers(b"/etcdserverpb.Watch/Watch"))
                         + frame(DATA, 0, 1, message(b"\x0a\x07\x0a\x05flood")))
         assert connection.wait_for(HEADERS, 5)
-        for _ in range(100):
+        for _ in range(60):
             client.KV.Put(shared_cluster.api.PutRequest(key=b"flood", value=bytes(100_000)), timeout=2)
         guard.serves()
 
