@@ -22,11 +22,19 @@ class LocalKernel final : public Kernel {
   static constexpr uint64_t kCluster = 0xc1;
   static constexpr uint64_t kTerm = 5;
 
-  LocalKernel() : hub_(std::make_unique<WatchHub>(loop_, harness_.store(), WatchHubOptions{})) {}
+  LocalKernel() : hub_(std::make_unique<WatchHub>(loop_, harness_.store(), HubOptions())) {}
 
   // --- For tests ---
   FakeLoop& fake_loop() { return loop_; }
+  // Everything posted, offloaded or waiting for the store's disk.
+  void Settle() {
+    do {
+      loop_.Settle();
+      harness_.Drain();
+    } while (loop_.pending_posts() > 0);
+  }
   void set_leader(raft::NodeId leader) { leader_ = leader; }
+  void set_time_without_leader(absl::Duration time) { time_without_leader_ = time; }
   void set_failure(ClientError failure) { failure_ = failure; }  // of everything that needs a quorum
   // Time that passes while a proposal is under way.
   void set_proposal_time(absl::Duration time) { proposal_time_ = time; }
@@ -55,6 +63,8 @@ class LocalKernel final : public Kernel {
     std::vector<internal::Command> commands;
     commands.push_back(std::move(command));
     storage::Outcome outcome = harness_.Propose(std::move(commands));
+    hub_->OnApplied(std::move(outcome.events));
+    if (outcome.compacted != storage::Revision(0)) hub_->OnCompacted(outcome.compacted);
     done(std::move(outcome.results.at(0).result));
   }
   void Range(etcdserverpb::RangeRequest request, Done done) override {
@@ -96,10 +106,17 @@ class LocalKernel final : public Kernel {
   void MoveLeader(raft::NodeId to, ErrorDone done) override {
     done(to == raft::NodeId(8) ? ClientError::kOk : ClientError::kBadLeaderTransferee);
   }
-  absl::Duration TimeWithoutLeader() const override { return absl::ZeroDuration(); }
+  absl::Duration TimeWithoutLeader() const override { return time_without_leader_; }
   storage::Store& store() override { return harness_.store(); }
 
  private:
+  static WatchHubOptions HubOptions() {
+    WatchHubOptions options;
+    options.cluster_id = kCluster;
+    options.member_id = storage::kSelf;
+    options.term = [] { return raft::Term(kTerm); };
+    return options;
+  }
   LeaseTime TimeOf(storage::LeaseId id, int64_t unknown) {
     storage::LeaseInfo lease;
     if (failure_ != ClientError::kOk) return {failure_, 0, 0};
@@ -113,6 +130,7 @@ class LocalKernel final : public Kernel {
   raft::NodeId leader_{storage::kSelf};
   ClientError failure_ = ClientError::kOk;
   absl::Duration proposal_time_;
+  absl::Duration time_without_leader_;
   bool hold_renewals_ = false;
   std::vector<LeaseDone> held_;
   int proposals_ = 0;
