@@ -1,6 +1,6 @@
 // The key index: every key with its newest version and the older ones that a reader may still ask for, in an
-// ordered tree with counts, and by hash. It also keeps, in the order of revisions, which change made an older version
-// unreadable-to-be, so that compaction finds dead revisions without looking at the living.
+// ordered tree with counts, and by hash. It also keeps, in the order of revisions, which change made an older
+// version unreadable-to-be, so that compaction finds dead revisions without looking at the living.
 //
 // Thread safety: none; belongs to the store's thread.
 // Invariants:    changes come in ascending order of position.
