@@ -241,6 +241,7 @@ void Cluster::LoseLeaderAndItsWitness() {
   leader->StallDisk(scheduler_.now() + absl::Seconds(3));
   for (raft::NodeId id : rest) CutOff(id);
   scheduler_.After(dice_.Between(absl::Milliseconds(20), absl::Milliseconds(900)), [this, leader, witnesses] {
+    if (scheduler_.now() >= options_.faulty_time) return;
     network_.HealAll();
     for (raft::NodeId id : witnesses) CutOff(id);
     if (leader->running()) CrashMember(*leader, /*silent=*/true);
@@ -266,6 +267,7 @@ void Cluster::CutOff(raft::NodeId id) {
 void Cluster::Heal() {
   Note("faults stop");
   network_.HealAll();
+  network_.BreakClogged();
   NetworkFaults gentle;
   gentle.slow = 0;
   gentle.clogged = 0;
@@ -342,6 +344,10 @@ void Cluster::CheckInvariants() {
 
 void Cluster::CheckLeaders(Member& member) {
   if (member.node().raft().role() != raft::Role::kLeader) return;
+  // Most steps change nothing.
+  const auto seen = std::pair(member.id(), member.node().raft().term());
+  if (seen == last_leader_) return;
+  last_leader_ = seen;
   auto [it, fresh] = leader_of_term_.try_emplace(member.node().raft().term(), member.id());
   if (!fresh && it->second != member.id()) {
     Violate(absl::StrCat("members ", it->second.value(), " and ", member.id().value(), " both lead in term ",

@@ -86,6 +86,7 @@ class Cluster {
   std::vector<std::unique_ptr<Watcher>> observers_;  // one a member, sees all it delivers
 
   std::map<raft::Term, raft::NodeId> leader_of_term_;
+  std::pair<raft::NodeId, raft::Term> last_leader_;         // checked last
   std::vector<raft::Term> committed_terms_;                 // by index - 1: what some member has applied
   std::map<raft::NodeId, raft::LogIndex> checked_applied_;  // of this life
   std::map<raft::LogIndex, uint64_t> state_hashes_;         // where some member's apply has stood

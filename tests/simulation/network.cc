@@ -41,6 +41,13 @@ void Network::Break(raft::NodeId a, raft::NodeId b) {
   Dial(a, b, dice_.Between(absl::Milliseconds(10), absl::Milliseconds(300)));
 }
 
+void Network::BreakClogged() {
+  for (auto& [pair, connection] : connections_) {
+    const absl::Duration last = std::max(connection.last_delivery[0], connection.last_delivery[1]);
+    if (last > scheduler_.now() + faults_.slow_delay) Break(pair.first, pair.second);
+  }
+}
+
 void Network::TellDown(raft::NodeId whom, raft::NodeId about, absl::Duration after) {
   const uint64_t life = endpoints_[whom].life;
   scheduler_.After(after, [this, whom, about, life] {

@@ -41,6 +41,8 @@ class Network {
   void HealAll();
   // Breaks the connection between two members that both live; it comes back after a moment.
   void Break(raft::NodeId a, raft::NodeId b);
+  // The same to connections that what is under way holds up for long.
+  void BreakClogged();
 
   bool Send(raft::NodeId from, raft::NodeId to, server::PeerBatch batch);
 

@@ -5,6 +5,8 @@
 #ifndef CAIRN_TESTS_SIMULATION_SCHEDULER_H_
 #define CAIRN_TESTS_SIMULATION_SCHEDULER_H_
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <queue>
 #include <random>
@@ -40,19 +42,28 @@ class Scheduler {
   uint64_t digest() const { return digest_; }
 
   void After(absl::Duration delay, absl::AnyInvocable<void()> fn) {
-    queue_.push(Event{now_ + std::max(delay, absl::ZeroDuration()), next_sequence_++, std::move(fn)});
+    size_t slot = actions_.size();
+    if (free_slots_.empty()) {
+      actions_.push_back(std::move(fn));
+    } else {
+      slot = free_slots_.back();
+      free_slots_.pop_back();
+      actions_[slot] = std::move(fn);
+    }
+    queue_.push(Event{now_ + std::max(delay, absl::ZeroDuration()), next_sequence_++, slot});
   }
 
   // Runs the next event. False: there is none.
   bool RunNext() {
     if (queue_.empty()) return false;
-    Event event = std::move(
-        const_cast<Event&>(queue_.top()));  // top() is const only to protect the order; it is popped at once
+    const Event event = queue_.top();
     queue_.pop();
     now_ = event.at;
     ++steps_;
     Fold(static_cast<uint64_t>(absl::ToInt64Nanoseconds(now_)) ^ (event.sequence << 1));
-    event.fn();
+    absl::AnyInvocable<void()> fn = std::move(actions_[event.slot]);
+    free_slots_.push_back(event.slot);
+    fn();
     return true;
   }
 
@@ -63,7 +74,7 @@ class Scheduler {
   struct Event {
     absl::Duration at;
     uint64_t sequence;
-    absl::AnyInvocable<void()> fn;
+    size_t slot;                                // in actions_: the queue moves its elements a lot
     bool operator<(const Event& other) const {  // the greatest is on top
       return std::pair(other.at, other.sequence) < std::pair(at, sequence);
     }
@@ -74,6 +85,8 @@ class Scheduler {
   uint64_t steps_ = 0;
   uint64_t digest_ = 0;
   std::priority_queue<Event> queue_;
+  std::vector<absl::AnyInvocable<void()>> actions_;
+  std::vector<size_t> free_slots_;
 };
 
 }  // namespace cairn::sim
