@@ -294,9 +294,14 @@ void Node::OnLeadershipChanged() {
 }
 
 void Node::WatchForStalledDisk() {
-  // A leader whose own sync takes this long can't do its work: let somebody else lead.
-  if (!is_leader() || log_writes_.empty() || raft_->transferring()) return;
-  if (loop_.Now() - log_writes_.front().began < options_.election_timeout / 2) return;
+  // A leader whose own sync takes this long, or whose state takes no writes (a full disk), can't do its work:
+  // let somebody else lead.
+  if (!is_leader() || raft_->transferring()) return;
+  const absl::Duration limit = options_.election_timeout / 2;
+  const absl::Duration now = loop_.Now();
+  const bool log_stalls = !log_writes_.empty() && now - log_writes_.front().began >= limit;
+  const bool state_stalls = engine_refuses_since_ && now - *engine_refuses_since_ >= limit;
+  if (!log_stalls && !state_stalls) return;
   const raft::NodeId successor = BestSuccessor();
   if (successor != raft::NodeId()) raft_->TransferLeadership(successor);
 }

@@ -1,5 +1,6 @@
 """A disk without space: the member says so and ends or waits; nothing acknowledged is lost when there is space again."""
 
+import shutil
 import subprocess
 
 import grpc
@@ -13,12 +14,12 @@ VALUE = bytes(20_000)
 
 @pytest.fixture
 def mounted(request):
-    """mount(cluster, member): a small file system for the member's data."""
+    """mount(cluster, member): a small file system for the member's data, or a part of it."""
     paths = []
 
-    def mount(cluster, index):
-        path = cluster.directory / f"m{index}"
-        path.mkdir()
+    def mount(cluster, index, below=""):
+        path = cluster.directory / f"m{index}" / below
+        path.mkdir(exist_ok=True)
         done = subprocess.run(["mount", "-t", "tmpfs", "-o", SMALL, "cairn-test", str(path)], capture_output=True, text=True)
         if done.returncode != 0:
             pytest.skip(f"cannot mount a small file system: {done.stderr.strip()}")
@@ -45,6 +46,17 @@ def fill(cluster, client, most):
             return acknowledged, error
         acknowledged.append(key)
     return acknowledged, None
+
+
+def lead_from(cluster, target):
+    leader = cluster.leader()
+    if leader == target:
+        return
+    with cluster.connect(target) as client:
+        target_id = client.Maintenance.Status(cluster.api.StatusRequest(), timeout=5).header.member_id
+    with cluster.connect(leader) as client:
+        client.Maintenance.MoveLeader(cluster.api.MoveLeaderRequest(targetID=target_id), timeout=10)
+    assert cluster.leader() == target
 
 
 def all_there(cluster, client, keys):
@@ -86,11 +98,13 @@ def test_single_member_says_why_and_keeps_what_it_acknowledged(server, mounted):
             all_there(cluster, client, acknowledged)
 
 
-def test_full_disk_of_one_of_three_stops_nobody_else(server, mounted):
+@pytest.mark.parametrize("role", ["leader", "follower"])
+def test_full_disk_of_one_of_three_stops_nobody_else(server, mounted, role):
     with Cluster(server, members=3, start=False) as cluster:
         path = mounted(cluster, 2)
         cluster.start()
         full = cluster.members[2]
+        lead_from(cluster, 2 if role == "leader" else 0)
         acknowledged = []
         with cluster.connect(0) as client:
             for number in range(2000):
@@ -110,6 +124,37 @@ def test_full_disk_of_one_of_three_stops_nobody_else(server, mounted):
         if not full.running:
             assert full.process.returncode == 1
             full.start()
+        cluster.wait_until_ready(timeout=60)
+        with cluster.connect(2) as client:
+            all_there(cluster, client, acknowledged)
+
+
+def test_leader_whose_state_has_no_room_lets_another_lead(server, mounted):
+    """Its log has room: without a hand-over it would go on leading, and answer nobody."""
+    with Cluster(server, members=3) as cluster:
+        full = cluster.members[2]
+        assert full.terminate() == 0
+        state = cluster.directory / "m2" / "state.1"
+        aside = cluster.directory / "aside"
+        state.rename(aside)
+        mounted(cluster, 2, "state.1")
+        shutil.copytree(aside, state, dirs_exist_ok=True)
+        full.start()
+        cluster.wait_until_ready()
+        lead_from(cluster, 2)
+        acknowledged = []
+        with cluster.connect(0) as client:
+            for number in range(3000):
+                key = b"full-%05d" % number
+                try:
+                    client.KV.Put(cluster.api.PutRequest(key=key, value=VALUE), timeout=10)
+                    acknowledged.append(key)
+                except grpc.RpcError as error:
+                    print(f"put {number}: {error.code().name} {error.details()}")
+        print(f"{len(acknowledged)} puts; {full.log().strip().splitlines()[-1]}")
+        assert "make room on the disk" in full.log(1 << 20), "the state's disk never filled up"
+        assert cluster.leader() != 2 and len(acknowledged) > 2950
+        remount_larger(state)
         cluster.wait_until_ready(timeout=60)
         with cluster.connect(2) as client:
             all_there(cluster, client, acknowledged)
