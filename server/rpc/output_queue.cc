@@ -12,6 +12,7 @@ namespace {
 // False when the node has no room for all of `bytes`.
 bool AppendInline(std::string_view bytes, OutputNode* node) {
   if (bytes.size() > OutputNode::kInlineBytes - node->inline_size) return false;
+  if (bytes.empty()) return true;  // and perhaps null, which memcpy does not take
   std::memcpy(node->inlined.data() + node->inline_size, bytes.data(), bytes.size());
   node->inline_size += static_cast<uint8_t>(bytes.size());
   return true;
