@@ -80,7 +80,7 @@ bool StoreImpl::CheckpointSlice(WorkBudget* budget) {
   auto cursor = index_.Seek(c->next_key);
   while (cursor.Valid() && !budget->spent() && c->encoder.pending_bytes() < kWriteBytes) {
     c->encoder.Add(*cursor.record());
-    budget->Spend(2 * kVisitKeyNs);
+    budget->Spend(kEncodeKeyNs);
     cursor.Next();
   }
   if (cursor.Valid()) {

@@ -32,6 +32,7 @@ bool StoreImpl::FindDead(int64_t bound, WorkBudget* budget) {
     held_bound_ = bound;
     for (auto [held, dead] :
          {std::pair(&held_.puts, &dead_.puts), std::pair(&held_.tombstones, &dead_.tombstones)}) {
+      if (dead->empty()) dead->swap(*held);  // there may be millions
       dead->insert(dead->end(), held->begin(), held->end());
       held->clear();
     }
@@ -39,8 +40,8 @@ bool StoreImpl::FindDead(int64_t bound, WorkBudget* budget) {
   // A checkpoint under way relies on the index to know every dead revision that the engine may still have.
   while (checkpointing_ == nullptr && !index_.Pruned(PruneThreshold())) {
     if (budget->spent()) return false;
-    index_.Prune(PruneThreshold(), kPruneSlice, &dead_);
-    budget->Spend(static_cast<int64_t>(kPruneSlice) * kVisitKeyNs);
+    const size_t forgotten = index_.Prune(PruneThreshold(), kPruneSlice, &dead_);
+    budget->Spend(static_cast<int64_t>(forgotten) * kForgetNs);
   }
   return true;
 }

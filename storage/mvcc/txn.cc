@@ -273,7 +273,7 @@ void StoreImpl::AddChange(bool is_delete, const KeyRecord* record, std::string w
   if (previous != nullptr && previous->live()) event.previous = previous->position();
   EncodeEventRecord(position, {is_delete, event.previous, *event.wire}, &record_buffer_);
   batch_->Put(Family::kEvents, View(EncodeEventKey(position)), record_buffer_);
-  values_.AddPending(position, event.wire);
+  if (!is_delete) values_.AddPending(position, event.wire);  // nobody asks for the value of a deletion
   HashEffect(*event.wire);
   txn->events.push_back(std::move(event));
   ++txn->changes;

@@ -14,7 +14,10 @@
 namespace cairn::storage {
 
 // Measured on the build machine and rounded up.
-inline constexpr int64_t kVisitKeyNs = 100;    // one step in the key index
+inline constexpr int64_t kVisitKeyNs = 100;  // one step in the key index
+inline constexpr int64_t kForgetNs =
+    1000;  // one change forgotten by the key index: a record anywhere in memory
+inline constexpr int64_t kEncodeKeyNs = 500;   // one key into a checkpoint
 inline constexpr int64_t kReadValueNs = 2000;  // one value through the engine
 inline constexpr int64_t kWriteOpNs = 2000;    // one put or delete in a batch
 
