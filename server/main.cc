@@ -2,6 +2,7 @@
 //
 // Exit codes: 0 after SIGTERM or SIGINT, --help, --version; 1 when the member cannot start or go on; 2 for
 // options that make no sense.
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -91,6 +92,10 @@ int Run(const Options& options) {
 
 int Main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
+  // glibc puts small freed blocks aside and joins all of them at once when somebody asks for a large one:
+  // after the removal of 200,000 old versions the core loop stood still for 8 ms. Joined as they come it is
+  // 0.4 ms.
+  mallopt(M_MXFAST, 0);
   RaiseFileLimit();
   OptionSources sources;
   sources.arguments.assign(argv + 1, argv + argc);

@@ -68,6 +68,7 @@ double ResidentMib() {
 class Member {
  public:
   Member() {
+    mallopt(M_MXFAST, 0);  // as the server does
     std::string name = (std::filesystem::temp_directory_path() / "cairn-mvcc-bench-XXXXXX").string();
     CAIRN_CHECK(mkdtemp(name.data()) != nullptr) << "cannot make a temporary directory";
     path_ = name;
