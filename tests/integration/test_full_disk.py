@@ -152,7 +152,7 @@ def test_leader_whose_state_has_no_room_lets_another_lead(server, mounted):
                 except grpc.RpcError as error:
                     print(f"put {number}: {error.code().name} {error.details()}")
         print(f"{len(acknowledged)} puts; {full.log().strip().splitlines()[-1]}")
-        assert "make room on the disk" in full.log(1 << 20), "the state's disk never filled up"
+        wait_until(lambda: "make room on the disk" in full.log(1 << 20), 10, "the member to say that its disk is full")
         assert cluster.leader() != 2 and len(acknowledged) > 2950
         remount_larger(state)
         cluster.wait_until_ready(timeout=60)
