@@ -1,5 +1,6 @@
 // The ports of the deterministic core: time and turns, the network between members, chance. (The fourth, the
-// disk, is storage/'s LogStore, StateEngine and BlobStore.) Production plugs in the real ones, the simulator fakes.
+// disk, is storage/'s LogStore, StateEngine and BlobStore.) Production plugs in the real ones, the simulator
+// fakes.
 //
 // Thread safety: all on the core loop's thread, but Loop::Post, which any thread may call.
 #ifndef CAIRN_SERVER_PORTS_H_
@@ -61,7 +62,8 @@ struct LeaseAnswer {
 // All that goes to one member in one turn of the loop; one frame on the wire (proto/internal/peer.proto).
 struct PeerBatch {
   std::vector<raft::Message> raft;
-  // Commands for the leader of `forward_term`, and of no other term: a serialized cairn.internal.CommandBatch each.
+  // Commands for the leader of `forward_term`, and of no other term: a serialized cairn.internal.CommandBatch
+  // each.
   std::vector<raft::Payload> forward;
   raft::Term forward_term;
   std::vector<ForwardRefused> refused;

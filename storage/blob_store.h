@@ -1,4 +1,5 @@
-// Whole files written once and read back: index checkpoints. In two forms: a directory on disk and memory for simulation.
+// Whole files written once and read back: index checkpoints. In two forms: a directory on disk and memory for
+// simulation.
 //
 // Thread safety: a writer or reader is used by one thread at a time; the store's own calls from any thread.
 #ifndef CAIRN_STORAGE_BLOB_STORE_H_

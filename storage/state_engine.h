@@ -64,16 +64,18 @@ class StateEngine {
   virtual absl::Status Get(Family family, std::string_view key, ReadTier tier, std::string* value) const = 0;
 
   // `keys` sorted. One status a key, as Get.
-  virtual std::vector<absl::Status> MultiGet(Family family, std::span<const std::string_view> keys, ReadTier tier,
-                                             std::vector<std::string>* values) const = 0;
+  virtual std::vector<absl::Status> MultiGet(Family family, std::span<const std::string_view> keys,
+                                             ReadTier tier, std::vector<std::string>* values) const = 0;
 
   // A stable view of keys in [begin, end); an empty `end` = to the last.
-  virtual std::unique_ptr<StateIterator> Scan(Family family, std::string_view begin, std::string_view end) const = 0;
+  virtual std::unique_ptr<StateIterator> Scan(Family family, std::string_view begin,
+                                              std::string_view end) const = 0;
 
   // Starts a flush of everything written so far, atomically over the families. `done` runs on the core loop.
   virtual void Flush(absl::AnyInvocable<void(absl::Status)> done) = 0;
 
-  // Gives disk space of deleted keys in [begin, end) back, in the background, slowly. `done` on the core loop.
+  // Gives disk space of deleted keys in [begin, end) back, in the background, slowly. `done` on the core
+  // loop.
   virtual void CompactRange(Family family, std::string_view begin, std::string_view end,
                             absl::AnyInvocable<void(absl::Status)> done) = 0;
 

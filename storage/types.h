@@ -8,8 +8,9 @@
 
 namespace cairn::storage {
 
-using Revision = StrongInt<struct RevisionTag, int64_t>;  // store-wide counter, one per write transaction; an empty store is at 1
-using LeaseId = StrongInt<struct LeaseIdTag, int64_t>;    // 0 = no lease
+using Revision = StrongInt<struct RevisionTag,
+                           int64_t>;  // store-wide counter, one per write transaction; an empty store is at 1
+using LeaseId = StrongInt<struct LeaseIdTag, int64_t>;  // 0 = no lease
 
 }  // namespace cairn::storage
 

@@ -45,7 +45,7 @@ struct KernelStatus {
 
 struct LeaseTime {
   ClientError error = ClientError::kOk;
-  int64_t ttl_s = 0;          // keep-alive: 0 = no such lease; time to live: -1 = no such lease
+  int64_t ttl_s = 0;  // keep-alive: 0 = no such lease; time to live: -1 = no such lease
   int64_t granted_ttl_s = 0;
 };
 
@@ -63,9 +63,9 @@ class Kernel {
   virtual Loop& loop() = 0;
 
   // --- Writing ---
-  // Replicates and applies `command` (origin and request_id are filled in here), then answers from this member's own
-  // apply. State-independent checks are the caller's (store().Check). kTooManyRequests, kNoLeader, kRequestTooLarge: nothing
-  // happened; the timeouts and kLeaderChanged: unknown.
+  // Replicates and applies `command` (origin and request_id are filled in here), then answers from this
+  // member's own apply. State-independent checks are the caller's (store().Check). kTooManyRequests,
+  // kNoLeader, kRequestTooLarge: nothing happened; the timeouts and kLeaderChanged: unknown.
   virtual void Propose(internal::Command command, Done done) = 0;
 
   // --- Reading ---

@@ -39,7 +39,17 @@ void Node::ProposeQueued() {
   const raft::NodeId leader = raft_->leader();
   if (leader == raft::NodeId()) return;  // they wait for one, until their time limit
   if (leader != options_.self) return ForwardQueued();
-  if (raft_->transferring() || !ProposalGateOpen()) return;
+  if (raft_->transferring()) return;
+  if (!ProposalGateOpen()) {
+    // What opens it by itself is the time; a commit or a finished write drives anyway.
+    if (persisted_ >= last_proposed_ && gate_timer_ == nullptr) {
+      gate_timer_ = loop_.After(last_proposed_at_ + kShareEntry - loop_.Now(), [this] {
+        gate_timer_.reset();
+        ScheduleDrive();
+      });
+    }
+    return;
+  }
 
   std::vector<raft::Payload> batches;
   if (proposals_.has_queued()) {

@@ -108,6 +108,7 @@ void Node::Stop() {
   tick_timer_.reset();
   failover_timer_.reset();
   engine_retry_timer_.reset();
+  gate_timer_.reset();
   background_retry_timer_.reset();
   RefuseAllForwarded(ClientError::kStopped);
   for (PhysicalCompaction& compaction : physical_compactions_) {

@@ -231,6 +231,7 @@ class Node final : public Kernel, public NetEvents {
   raft::LogIndex persisted_;      // this member has everything up to here on disk
   raft::LogIndex last_proposed_;  // of the newest entry this leader appended
   absl::Duration last_proposed_at_;
+  std::unique_ptr<Timer> gate_timer_;  // runs while commands wait for the time alone
 
   // Leadership.
   raft::NodeId known_leader_;

@@ -3,8 +3,8 @@
 // Set aside in answers (this file's functions):
 //   1. Identities and terms: cluster_id, member_id, raft_term, Status.leader, raftIndex, raftTerm,
 //   raftAppliedIndex,
-//      dbSize, version. That they are set, or not, is compared. dbSizeInUse: cairn counts what keys and values
-//      take, which is nothing while no key lives; etcd counts pages.
+//      dbSize, version. That they are set, or not, is compared. dbSizeInUse: cairn counts what keys and
+//      values take, which is nothing while no key lives; etcd counts pages.
 //   2. Where clients run side by side the store's revision in a header depends on the others: set or not is
 //   compared.
 //   3. HashKV.hash: the value is each server's own. Likewise hash_revision and the StatusResponse fields that

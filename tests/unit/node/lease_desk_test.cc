@@ -15,7 +15,8 @@ using ::testing::SizeIs;
 class LeaseDeskTest : public ::testing::Test {
  protected:
   void Add(int64_t lease, absl::Duration now = absl::ZeroDuration()) {
-    desk_.Add(storage::LeaseId(lease), true, [this](LeaseTime time) { answers_.push_back(time); }, now);
+    desk_.Add(
+        storage::LeaseId(lease), true, [this](LeaseTime time) { answers_.push_back(time); }, now);
   }
 
   LeaseDesk desk_{500, {.max_waiting = 2, .time_limit = absl::Seconds(7), .resend_after = absl::Seconds(1)}};

@@ -245,16 +245,30 @@ TEST_F(NodeTest, CallbacksMayCallTheKernelAgain) {
 
 // --- The engine ---
 
-TEST_F(NodeTest, AnEngineThatRefusesWritesDelaysAnswersButNotTheTerm) {
+TEST_F(NodeTest, AnEngineThatRefusesWritesForAMomentDelaysAnswersButNotTheTerm) {
   Begin();
   Member& leader = *Leader();
   const raft::Term term = leader.node().term();
-  leader.RefuseWrites(scheduler_.now() + absl::Seconds(3));
+  leader.RefuseWrites(scheduler_.now() + absl::Milliseconds(400));
   const Result answer = Propose(leader, PutOf("k"));
-  RunFor(absl::Milliseconds(2900));
+  RunFor(absl::Milliseconds(390));
   EXPECT_FALSE(answer->value.has_value());
   EXPECT_EQ(ErrorOf(answer, absl::Milliseconds(200)), ClientError::kOk);
   EXPECT_EQ(leader.node().term(), term);
+}
+
+TEST_F(NodeTest, ALeaderWhoseEngineGoesOnRefusingHandsOverAndAnswersWhenItCan) {
+  Begin();
+  Member& leader = *Leader();
+  leader.RefuseWrites(scheduler_.now() + absl::Seconds(3));
+  const Result answer = Propose(leader, PutOf("k"));
+  RunFor(absl::Milliseconds(1500));
+  Member* successor = Leader();
+  ASSERT_NE(successor, nullptr);
+  EXPECT_NE(successor->id(), leader.id());
+  EXPECT_EQ(ErrorOf(Propose(*successor, PutOf("other"))), ClientError::kOk);
+  EXPECT_FALSE(answer->value.has_value());
+  EXPECT_EQ(ErrorOf(answer, absl::Seconds(2)), ClientError::kOk);
 }
 
 TEST_F(NodeTest, APhysicalCompactionIsAnsweredWhenTheHistoryIsGoneThoughTheEngineRefuses) {

@@ -37,7 +37,11 @@ class ProposalsTest : public ::testing::Test {
   void Add(const std::string& key, absl::Duration now = absl::ZeroDuration(), size_t value_bytes = 1) {
     internal::Command command = Put(key, value_bytes);
     proposals_.Add(
-        command, [this, key](storage::Result&& result) { answers_.push_back({key, result.error}); }, now);
+        command,
+        [this, key](storage::Result&& result) {
+          answers_.push_back({key, result.error});
+        },
+        now);
   }
 
   struct Answer {
@@ -144,7 +148,8 @@ TEST_F(ProposalsTest, ABrokenConnectionFailsOnlyWhatWasForwarded) {
 
 TEST_F(ProposalsTest, AnAnswerMayAddTheNextCommand) {
   internal::Command first = Put("a");
-  proposals_.Add(first, [this](storage::Result&&) { Add("b"); }, absl::ZeroDuration());
+  proposals_.Add(
+      first, [this](storage::Result&&) { Add("b"); }, absl::ZeroDuration());
   proposals_.TakeBatch(raft::Term(1), false);
   proposals_.Complete(100, {});
   EXPECT_THAT(Keys(proposals_.TakeBatch(raft::Term(1), false)), ElementsAre("b"));
