@@ -1,6 +1,6 @@
 #include "storage/mvcc/checkpoint.h"
 
-#include <chrono>
+#include <ctime>
 
 #include "gtest/gtest.h"
 #include "tests/unit/mvcc/store_fixture.h"
@@ -68,7 +68,10 @@ TEST_P(StoreCheckpointTest, OneAheadOfTheEngineIsNotUsed) {
   EXPECT_EQ(h.store().applied_index().value(), 41u);
 }
 
-TEST(CheckpointTest, AMillionKeysLoadInUnderASecond) {
+TEST(CheckpointTest, AMillionKeysLoadInUnderASecondOfCpuTime) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "AddressSanitizer takes its own time";
+#endif
   std::vector<KeyRecord*> records;
   CheckpointHeader header{1, 1, 1000001};
   CheckpointEncoder encoder(header);
@@ -82,13 +85,13 @@ TEST(CheckpointTest, AMillionKeysLoadInUnderASecond) {
   }
   encoder.Finish({});
   const std::string bytes = encoder.Take();
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();
   DeadRevisions dead;
   ASSERT_TRUE(DecodeCheckpoint(bytes, 1, &header, &records, &dead).ok());
   KeyIndex index;
   index.Load(std::move(records));
   EXPECT_EQ(index.live_keys(), 1000000u);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
+  EXPECT_LT(std::clock() - begin, CLOCKS_PER_SEC);
 }
 
 INSTANTIATE_TEST_SUITE_P(Forms, StoreCheckpointTest, testing::Values(Form::kMemory, Form::kRocksDb),

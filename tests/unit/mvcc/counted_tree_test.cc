@@ -175,6 +175,9 @@ TEST(KeyIndexTest, CountsAndOrderMatchAMapUnderRandomChanges) {
 }
 
 TEST(KeyIndexTest, AMillionKeysTakeAtMostAHundredBytesEachBesideTheKey) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the allocator is AddressSanitizer's";
+#endif
   constexpr int kKeys = 1000000;
   std::mt19937_64 random(1);
   const size_t before = mallinfo2().uordblks;

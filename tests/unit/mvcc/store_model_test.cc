@@ -420,7 +420,7 @@ INSTANTIATE_TEST_SUITE_P(Memory, StoreModelTest,
                          testing::Combine(testing::Range<uint64_t>(1, 41), testing::Values(Form::kMemory)),
                          kModelName);
 INSTANTIATE_TEST_SUITE_P(RocksDb, StoreModelTest,
-                         testing::Combine(testing::Range<uint64_t>(100, 105),
+                         testing::Combine(testing::Range<uint64_t>(100, 103),
                                           testing::Values(Form::kRocksDb)),
                          kModelName);
 
