@@ -402,7 +402,10 @@ void Node::CampaignAfter(absl::Duration low, absl::Duration high, raft::NodeId l
   failover_timer_ = loop_.After(low + absl::Microseconds(random_us), [this, lost] {
     if (raft_->leader() != lost && raft_->leader() != raft::NodeId()) return;  // somebody leads
     if (is_up(lost)) return;                                                   // it was the connection only
-    raft_->Campaign();
+    // Never into an election under way: on a slow network or disk none would ever end.
+    if (raft_->role() == raft::Role::kFollower) raft_->Campaign();
+    // Who had not noticed the loss yet has refused; by then it will have.
+    CampaignAfter(2 * options_.heartbeat_interval, 4 * options_.heartbeat_interval, raft::NodeId());
     ScheduleDrive();
   });
 }

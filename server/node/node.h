@@ -158,7 +158,7 @@ class Node final : public Kernel, public NetEvents {
   void OnLeadershipChanged();
   void WatchForStalledDisk();
   // Starts a pre-vote after a random time between the two, unless somebody else than `lost` leads by then or
-  // the connection to `lost` is back.
+  // the connection to `lost` is back; again after some heartbeats, until somebody leads.
   void CampaignAfter(absl::Duration low, absl::Duration high, raft::NodeId lost);
   PeerBatch& OutboxOf(raft::NodeId peer) { return outbox_[peer]; }
   // The other voter with the longest log, preferring one whose connection stands; 0 = none.
