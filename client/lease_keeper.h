@@ -2,8 +2,7 @@
 // until it is destroyed or the lease is lost.
 //
 // Thread safety: the callbacks come from the keeper's thread, and never after the destructor; they must not
-// destroy the
-//                keeper.
+//                destroy the keeper.
 // Lifetime:      borrows the client. Destroying the keeper does not revoke the lease.
 #ifndef CAIRN_CLIENT_LEASE_KEEPER_H_
 #define CAIRN_CLIENT_LEASE_KEEPER_H_

@@ -5,8 +5,7 @@
 //
 // Thread safety: none; belongs to the Raft core.
 // Invariants:    a committed entry never changes; the indexes above never decrease, but `last` and
-// `persisted`
-//                do when a follower's uncommitted tail is replaced.
+//                `persisted` do when a follower's uncommitted tail is replaced.
 #ifndef CAIRN_RAFT_RAFT_LOG_H_
 #define CAIRN_RAFT_RAFT_LOG_H_
 

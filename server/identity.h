@@ -1,7 +1,6 @@
 // Who the members of a new cluster are. Every member computes the same ids from the same --initial-cluster
-// and
-// --initial-cluster-token, without talking to any other; a difference in either gives another cluster id, and
-// the members refuse each other instead of mixing two clusters up.
+// and --initial-cluster-token, without talking to any other; a difference in either gives another cluster id,
+// and the members refuse each other instead of mixing two clusters up.
 //
 //   member id  = XXH64 of its sorted peer URLs, each ended by a zero byte, then the token
 //   cluster id = XXH64 of the sorted member ids, little-endian, then the token

@@ -5,8 +5,7 @@
 //
 // Thread safety: any thread.
 // Never blocks its caller: lines go through a bounded queue to a thread of its own. When the reader of the
-// log is
-//                slower than its writers the oldest lines are dropped, and a line says how many.
+//                log is slower than its writers the oldest lines are dropped, and a line says how many.
 // Ownership:     injected; there is no global logger. Arguments are copied before a call returns.
 #ifndef CAIRN_SERVER_LOG_H_
 #define CAIRN_SERVER_LOG_H_

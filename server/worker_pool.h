@@ -1,8 +1,7 @@
 // A few threads for work that may block: cold reads, log reads, event scans.
 //
 // Thread safety: Submit from any thread. The number of pieces waiting is bounded by its callers, each of
-// which
-//                has at most a few under way.
+//                which has at most a few under way.
 #ifndef CAIRN_SERVER_WORKER_POOL_H_
 #define CAIRN_SERVER_WORKER_POOL_H_
 

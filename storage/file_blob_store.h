@@ -3,8 +3,7 @@
 //
 // Thread safety: as BlobStore.
 // Survives a crash: a blob whose Commit answered OK, whole. Of others nothing is seen; their temporary files
-// are
-//                   removed at the next opening.
+//                   are removed at the next opening.
 #ifndef CAIRN_STORAGE_FILE_BLOB_STORE_H_
 #define CAIRN_STORAGE_FILE_BLOB_STORE_H_
 

@@ -3,8 +3,8 @@
 //
 // Thread safety: none; everything on the simulator's thread.
 // Survives a crash: the disk, which outlives the store as a disk outlives its process, keeps what was
-// completed
-//                   and the first few (Crash says how many) of the writes that were under way, in order.
+//                   completed and the first few (Crash says how many) of the writes that were under way, in
+//                   order.
 #ifndef CAIRN_STORAGE_MEMORY_LOG_STORE_H_
 #define CAIRN_STORAGE_MEMORY_LOG_STORE_H_
 

@@ -1,12 +1,10 @@
 // The replicated log and the hard state in a RocksDB of their own (docs/formats.md, "raft/").
 //
 // Thread safety: as LogStore. One thread of the store's own writes and syncs: all writes that wait while a
-// sync
-//                runs share one write batch and the next sync. A second one, started when first needed, reads
-//                entries that are no longer in memory.
+//                sync runs share one write batch and the next sync. A second one, started when first needed,
+//                reads entries that are no longer in memory.
 // Ownership:     after destruction nothing is called back. The destructor finishes the write that is running
-// and
-//                drops those that wait: their callers were told nothing.
+//                and drops those that wait: their callers were told nothing.
 // Survives a crash: every write whose `done` ran with OK; of later ones a prefix.
 #ifndef CAIRN_STORAGE_ROCKSDB_LOG_STORE_H_
 #define CAIRN_STORAGE_ROCKSDB_LOG_STORE_H_

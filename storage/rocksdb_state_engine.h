@@ -2,11 +2,9 @@
 // flushes.
 //
 // Thread safety: as StateEngine. Flushes and compactions run on threads of the engine's own, started when
-// first
-//                needed; RocksDB has its own.
+//                first needed; RocksDB has its own.
 // Ownership:     after destruction nothing is called back. Iterators and batches must be gone before. A clean
-// end
-//                flushes what is in memory.
+//                end flushes what is in memory.
 // Survives a crash: everything written before the last completed flush, possibly more; always whole writes, a
 //                   prefix of them.
 #ifndef CAIRN_STORAGE_ROCKSDB_STATE_ENGINE_H_

@@ -10,8 +10,7 @@
 //
 // Thread safety: none; everything on the core loop. Deterministic given its ports.
 // Survives a crash: nothing of its own; LogStore and StateEngine hold it all. Nothing is answered before a
-// quorum has it
-//                on disk, nothing is applied before this member has it on disk.
+//                quorum has it on disk, nothing is applied before this member has it on disk.
 #ifndef CAIRN_SERVER_NODE_NODE_H_
 #define CAIRN_SERVER_NODE_NODE_H_
 

@@ -5,8 +5,7 @@
 //
 // Thread safety: none; belongs to the core loop.
 // Invariants:    every `done` is called exactly once. A command that was answered before it was sent is never
-// sent.
-//                Time limits run out in the order of arrival, so one timer is enough.
+//                sent. Time limits run out in the order of arrival, so one timer is enough.
 #ifndef CAIRN_SERVER_NODE_PROPOSALS_H_
 #define CAIRN_SERVER_NODE_PROPOSALS_H_
 

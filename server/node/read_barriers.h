@@ -4,8 +4,7 @@
 //
 // Thread safety: none; belongs to the core loop.
 // Invariants:    one round under way at most; a round that failed or got lost is begun anew under a new id;
-// every
-//                `done` is called exactly once.
+//                every `done` is called exactly once.
 #ifndef CAIRN_SERVER_NODE_READ_BARRIERS_H_
 #define CAIRN_SERVER_NODE_READ_BARRIERS_H_
 

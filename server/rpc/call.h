@@ -2,11 +2,9 @@
 //
 // Thread safety: none; everything happens on the loop thread of the call's connection.
 // Ownership:     reference counted. A handle stays safe after the call is over (answered, cancelled,
-// connection
-//                gone): what is done to it then has no effect.
+//                connection gone): what is done to it then has no effect.
 // Invariants:    at most one status is ever sent; nothing is sent after it. A handler hears of the end of its
-// call
-//                exactly once: by its own Respond or Finish, or by a cancellation, never by both.
+//                call exactly once: by its own Respond or Finish, or by a cancellation, never by both.
 #ifndef CAIRN_SERVER_RPC_CALL_H_
 #define CAIRN_SERVER_RPC_CALL_H_
 

@@ -6,8 +6,8 @@
 //
 // Thread safety: none.
 // Invariants:    holds no more than one chunk beyond the largest message allowed, whatever is fed, if Pull is
-// called after each
-//                Feed; grows with the bytes that came, not with the length a client announces.
+//                called after each Feed; grows with the bytes that came, not with the length a client
+//                announces.
 #ifndef CAIRN_SERVER_RPC_FRAMING_H_
 #define CAIRN_SERVER_RPC_FRAMING_H_
 

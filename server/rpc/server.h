@@ -5,9 +5,9 @@
 // waits on the loop.
 //
 // Thread safety: none; constructed, used, called back and destroyed on the thread that runs the io_context
-// (or while nothing runs it). Lifetime:      handlers and call handles may outlive the server; their calls
-// are cancelled when it is destroyed. The
-//                io_context outlives the server.
+//                (or while nothing runs it).
+// Lifetime:      handlers and call handles may outlive the server; their calls are cancelled when it is
+//                destroyed. The io_context outlives the server.
 #ifndef CAIRN_SERVER_RPC_SERVER_H_
 #define CAIRN_SERVER_RPC_SERVER_H_
 

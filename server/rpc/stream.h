@@ -2,8 +2,7 @@
 //
 // Thread safety: none; the loop's thread.
 // Lifetime:      from a pool; lives while its connection's stream or any handle does. Detached (connection_
-// null)
-//                once the HTTP/2 stream is closed.
+//                null) once the HTTP/2 stream is closed.
 // Invariants:    nothing here ends the HTTP/2 session or destroys the handler from within the handler.
 #ifndef CAIRN_SERVER_RPC_STREAM_H_
 #define CAIRN_SERVER_RPC_STREAM_H_

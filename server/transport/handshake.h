@@ -2,9 +2,8 @@
 //
 // Thread safety: none; belongs to the core loop.
 // Invariants:    a member that has shown one data directory (incarnation) is refused with any other as long
-// as this
-//                process lives: one whose disk was wiped has forgotten its votes, and letting it vote again
-//                could lose acknowledged writes.
+//                as this process lives: one whose disk was wiped has forgotten its votes, and letting it vote
+//                again could lose acknowledged writes.
 #ifndef CAIRN_SERVER_TRANSPORT_HANDSHAKE_H_
 #define CAIRN_SERVER_TRANSPORT_HANDSHAKE_H_
 

@@ -2,9 +2,8 @@
 //
 // Thread safety: none; belongs to the core loop.
 // Limits:        a stranger costs a socket and kMaxHelloBytes at most; there are so many of them, for so
-// long, as
-//                TransportOptions say. When one more comes the oldest is closed: a member says hello within a
-//                round trip, so a flood of idle connections does not lock it out.
+//                long, as TransportOptions say. When one more comes the oldest is closed: a member says hello
+//                within a round trip, so a flood of idle connections does not lock it out.
 #ifndef CAIRN_SERVER_TRANSPORT_PEER_LISTENER_H_
 #define CAIRN_SERVER_TRANSPORT_PEER_LISTENER_H_
 

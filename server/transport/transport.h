@@ -1,12 +1,11 @@
 // The network between members in production: TCP on the core loop.
 //
 // Delivery: in order or not at all while a connection stands; what waits when it breaks is lost, and
-// OnPeerDown says
-//           so at once (a killed process's connections break with it, which is what makes fail-over fast).
+//           OnPeerDown says so at once (a killed process's connections break with it, which is what makes
+//           fail-over fast).
 // Thread safety: none; everything on the core loop's thread.
 // Lifetime: the destructor stops; the loop, log and random source outlive it, and the loop runs no handler of
-// it
-//           that does anything afterwards.
+//           it that does anything afterwards.
 #ifndef CAIRN_SERVER_TRANSPORT_TRANSPORT_H_
 #define CAIRN_SERVER_TRANSPORT_TRANSPORT_H_
 

@@ -2,8 +2,8 @@
 // Its Python twin, tests/harness/cluster.py, also pauses, restarts and shows logs; this one starts and stops.
 //
 // Thread safety: none. Start from the thread that outlives the cluster: the kernel kills the members when it
-// ends. Ownership:     owns the processes, their data and their logs; the destructor ends and removes all of
-// them.
+//                ends.
+// Ownership:     owns the processes, their data and their logs; the destructor ends and removes all of them.
 #ifndef CAIRN_TESTS_HARNESS_CLUSTER_H_
 #define CAIRN_TESTS_HARNESS_CLUSTER_H_
 

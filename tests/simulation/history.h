@@ -4,16 +4,14 @@
 // Rules (a broken one is reported with the operation):
 //   - the log of events is one: whoever delivers revision r delivers the same changes;
 //   - an acknowledged write stands in the log at its revision, with its content, and nowhere else; a write
-//   that was
-//     refused as "nothing happened" stands nowhere; one without an answer at most once;
+//     that was refused as "nothing happened" stands nowhere; one without an answer at most once;
 //   - an operation that begins after another has ended sees a later (write) or no earlier (linearizable read)
 //   revision;
 //   - a read shows exactly the state at its revision; a transaction took the branch that the state before it
 //   asks for, and made all its changes in one revision or none;
 //   - creation revisions and versions follow from the changes before; only what is there is deleted;
 //   - a watch delivers every event of its range from its start on, in order, none twice, no revision in
-//   parts; a
-//     progress mark at r comes after all events up to r;
+//     parts; a progress mark at r comes after all events up to r;
 //   - events carry the value before where that was asked for, and filtered ones are left out;
 //   - a lease whose keep-alive was acknowledged has not expired before the TTL counted from that keep-alive's
 //   begin, nor does anybody say that it has less time left; it takes all its keys in one revision, and none

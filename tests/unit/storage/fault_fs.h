@@ -3,11 +3,9 @@
 //
 // At a crash, decided by the seed for each file on its own:
 //   - of bytes appended since the last sync any prefix stays, cut anywhere (with `torn_sectors` any subset of
-//   the
-//     512-byte sectors, the others read as zeros);
+//     the 512-byte sectors, the others read as zeros);
 //   - a file made, or renamed, since its directory was last synced may be gone, or stand under the old name
-//   again
-//     with the file that the rename replaced.
+//     again with the file that the rename replaced.
 // After CutPower every call fails until Crash has put the directory into that state.
 //
 // Thread safety: all calls from any thread.
