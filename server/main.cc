@@ -69,6 +69,8 @@ int Run(const Options& options) {
   std::unique_ptr<Logger> log = MakeLogger(log_options);
   SystemRandom random;
   AsioLoop loop;
+  // From here on a signal waits for the loop: one that comes while the data is loaded ends in order, too.
+  boost::asio::signal_set signals(loop.io(), SIGTERM, SIGINT);
   auto server = std::make_unique<Server>(options, Server::Dependencies{loop, random, *log});
 
   absl::Status ended;
@@ -80,7 +82,6 @@ int Run(const Options& options) {
     log->Error("cannot start", {{"reason", std::string(started.message())}});
     return kExitFailed;
   }
-  boost::asio::signal_set signals(loop.io(), SIGTERM, SIGINT);
   WaitForSignal(signals, *server);
   loop.Run();
   if (ended.ok()) return EXIT_SUCCESS;

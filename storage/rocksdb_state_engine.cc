@@ -238,10 +238,11 @@ void RocksDbStateEngine::Flush(absl::AnyInvocable<void(absl::Status)> done) {
     const std::vector<rocksdb::ColumnFamilyHandle*> all = {default_family_, families_[0], families_[1],
                                                            families_[2]};
     absl::Status status = FromRocksDb(db_->Flush(rocksdb::FlushOptions(), all), "flushing the state");
-    post_([this, alive = std::weak_ptr<bool>(alive_), covered, done = std::move(done), status]() mutable {
+    post_([this, alive = std::weak_ptr<bool>(alive_), covered, done = std::move(done),
+           status = std::move(status)]() mutable {
       if (alive.expired()) return;
       if (status.ok()) flushed_entries_ = std::max(flushed_entries_, covered);
-      done(status);
+      done(std::move(status));
     });
   });
 }

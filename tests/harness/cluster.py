@@ -17,6 +17,7 @@ import weakref
 import grpc
 
 from .api import Api, Client
+from .waiting import wait_until
 
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -81,9 +82,18 @@ class Member:
             self.process.wait(STOP_SECONDS)
 
     def terminate(self, timeout=STOP_SECONDS):
-        """SIGTERM; returns the exit code."""
+        """SIGTERM, as soon as the program handles it (in its first moment no program can); returns the exit code."""
+        wait_until(self._handles_sigterm, timeout, f"{self.name} handles SIGTERM", every=0.002)
         self.process.terminate()
         return self.process.wait(timeout)
+
+    def _handles_sigterm(self):
+        if not self.running:
+            return True  # nothing to wait for
+        for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("SigCgt:"):
+                return int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1
+        return False
 
     def pause(self):
         """SIGSTOP; returns when the kernel has stopped it."""
