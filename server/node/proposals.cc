@@ -110,11 +110,6 @@ void Proposals::Expire(absl::Duration now, bool leader_known) {
   for (auto& [done, error] : late) done(ErrorResult(error));
 }
 
-std::optional<absl::Duration> Proposals::next_deadline() const {
-  if (waiters_.empty()) return std::nullopt;
-  return waiters_.front().deadline;
-}
-
 void Proposals::FailAll(ClientError error) {
   FailIf([](const Waiter&) { return true; }, error);
   queued_.clear();

@@ -5,13 +5,12 @@
 //
 // Thread safety: none; belongs to the core loop.
 // Invariants:    every `done` is called exactly once. A command that was answered before it was sent is never
-//                sent. Time limits run out in the order of arrival, so one timer is enough.
+//                sent. Time limits run out in the order of arrival.
 #ifndef CAIRN_SERVER_NODE_PROPOSALS_H_
 #define CAIRN_SERVER_NODE_PROPOSALS_H_
 
 #include <cstdint>
 #include <deque>
-#include <optional>
 #include <string>
 
 #include "absl/time/time.h"
@@ -57,7 +56,6 @@ class Proposals {
 
   // Past their time limit.
   void Expire(absl::Duration now, bool leader_known);
-  std::optional<absl::Duration> next_deadline() const;
 
   void FailAll(ClientError error);
 
